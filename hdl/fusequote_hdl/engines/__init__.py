@@ -1,0 +1,1 @@
+"""Engines of the block: each a component with stream ports, usable and testable alone."""
