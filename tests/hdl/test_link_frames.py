@@ -106,10 +106,12 @@ def frame(contents: bytes, *, pauses: int | None = None) -> tuple[bytes, int]:
         while len(sent) < 2 or sent[-1] != 0x7E:
             ready = pauses is None or rng.random() < 0.4
             ctx.set(dut.o.ready, ready)
-            _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
+            _, _, valid, payload, active = await ctx.tick().sample(dut.o.valid, dut.o.payload, dut.active)
             cycles += 1
+            assert active or not (valid or sent)
             if valid and ready:
                 sent.append(payload)
+        assert not ctx.get(dut.active)
 
     sim = Simulator(dut)
     sim.add_clock(1e-6)

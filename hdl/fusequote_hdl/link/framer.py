@@ -26,6 +26,8 @@ class Framer(wiring.Component):
     i: In(stream.Signature(ContentsLayout))
     #: Bytes for the wire.
     o: Out(stream.Signature(8))
+    #: A frame is on its way: from the first offer of its contents until its closing flag was taken.
+    active: Out(1)
     #: A frame is under way.
     active: Out(1)
 
