@@ -1,4 +1,4 @@
-"""The SHA-256 engine against NIST's vectors and hashlib; save and load, back-pressure, clear, reset, cycles."""
+"""The SHA-256 engine against NIST vectors and hashlib; save and load, back-pressure, clear, reset, cycles."""
 
 import hashlib
 import json
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import cryptography_vectors
 import pytest
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import ClockDomain, Module, Signal
 from amaranth.sim import Simulator
 from fusequote_hdl.engines.sha256 import SHA256
 
+pytestmark = pytest.mark.timeout(120)       # an engine that never answers
 VECTORS = Path(__file__).parents[1] / "vectors" / "sha"
 IV = bytes.fromhex("6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19")
 
@@ -38,14 +39,17 @@ class Bench:
     def __init__(self):
         self.dut = SHA256()
         self.domain = ClockDomain("sync")
-        self.cycle = 0
+        self.counter = Signal(32)
 
     def run(self, body):
         m = Module()
-        m.domains += self.domain
+        count = ClockDomain("count", reset_less=True)
+        m.domains += [self.domain, count]
         m.submodules.dut = self.dut
+        m.d.count += self.counter.eq(self.counter + 1)
         simulator = Simulator(m)
         simulator.add_clock(1e-6)
+        simulator.add_clock(1e-6, domain="count")
         finished = []
 
         async def testbench(ctx):
@@ -60,14 +64,16 @@ class Bench:
 
     async def tick(self, *samples):
         """One cycle; the values before its edge."""
-        self.cycle += 1
         return (await self.ctx.tick().sample(*samples))[2:]
+
+    @property
+    def cycle(self):
+        return self.ctx.get(self.counter)
 
     async def wait(self):
         """Until idle; how many cycles it was not."""
         start = self.cycle
-        while not (await self.tick(self.dut.idle))[0]:
-            assert self.cycle - start < 1000
+        await self.ctx.tick().until(self.dut.idle)
         return self.cycle - start - 1
 
     async def pulse(self, signal):
@@ -83,9 +89,7 @@ class Bench:
                 await self.tick()
             self.ctx.set(port.valid, 1)
             self.ctx.set(port.payload, octet)
-            waited = self.cycle
-            while not (await self.tick(port.ready))[0]:
-                assert self.cycle - waited < 1000
+            await self.ctx.tick().until(port.ready)
             self.ctx.set(port.valid, 0)
         return self.cycle - start
 
@@ -159,7 +163,7 @@ async def test_nist_short_messages(b):
     """Those about the edge of a block, and some others."""
     vectors = list(nist("SHA256ShortMsg"))
     assert len(vectors) == 65
-    for message, digest in vectors[:4] + vectors[31:34] + vectors[55:]:
+    for message, digest in vectors[:4] + vectors[54:58] + vectors[63:]:
         assert await b.digest(message) == digest, len(message)
 
 
@@ -187,9 +191,9 @@ def test_pauses_and_back_pressure(seed):
 async def test_messages_in_turn(b):
     """Several messages at once, each H saved and loaded between blocks, with pauses in the load."""
     rng = random.Random(7)
-    messages = [rng.randbytes(rng.randrange(64, 400)) for _ in range(4)]
+    messages = [rng.randbytes(rng.randrange(64, 250)) for _ in range(3)]
     blocks = [[pad(m)[i:i + 64] for i in range(0, len(pad(m)), 64)] for m in messages]
-    states = [IV] * 4
+    states = [IV] * 3
     while any(blocks):
         i = rng.choice([i for i, left in enumerate(blocks) if left])
         await b.put(b.dut.load, states[i], lambda: rng.choice([0, 0, 0, 3]))
@@ -255,8 +259,8 @@ async def _under_way(b, what):
         for _ in range(5):
             await b.tick()
     else:
-        for _ in range(what):
-            await b.tick()
+        if what:
+            await b.ctx.tick().repeat(what)
     assert any(b.remains())
 
 
@@ -265,7 +269,7 @@ def test_nothing_is_left(reset):
     """Clear or reset at any time: 33 cycles later nothing is there to read, and the engine works."""
     async def body(b):
         # Cycles of the compression: a round without and one with a schedule, and the last steps.
-        steps = [0, 6, 411] if reset else [*range(10), *range(400, 413), *range(782, 810)]
+        steps = [0, 6, 170] if reset else [*range(10), *range(160, 173), 784, 785, 786, 808]
         for what in ["load", "data", "read", "init", *steps]:
             await _under_way(b, what)
             await b.pulse(b.domain.rst if reset else b.dut.clear)

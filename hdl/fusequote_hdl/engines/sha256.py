@@ -7,7 +7,7 @@ a..d and e..h, whose origin turns with the round: in round t, variable j of its 
 The memories are P (K, a..d, half of H, IV) and Q (W, e..h, the other half of H). A sum is written in the
 cycle in which its last term arrives, and the terms are in such order that the *other* memory is read in that
 cycle: a word is read in every cycle, yet no memory is ever read and written in the same one, which is what
-block RAM without collision logic asks for. A round, of which rounds 0 to 15 leave out the first three cycles::
+block RAM without collision logic asks for. A round (rounds 0 to 15 leave out the first three cycles)::
 
     read    W[t-7] W[t-2] W[t-15] W[t-16]  K     h   e   f    g   d   a    b      c
     from      Q      Q      Q       Q      P     Q   Q   Q    Q   P   P    P      P
@@ -16,14 +16,14 @@ block RAM without collision logic asks for. A round, of which rounds 0 to 15 lea
 """
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
-from amaranth.lib import data, enum, memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["SHA256"]
 
 
 def _root_fractions(count: int, degree: int) -> list[int]:
-    """Fractions (32 bits) of square or cube roots of the first primes, FIPS 180-4 sections 4.2.2 and 5.3.3."""
+    """Fractions, 32 bits, of square or cube roots of the first primes (FIPS 180-4 sections 4.2.2, 5.3.3)."""
     primes = [n for n in range(2, 312) if all(n % d for d in range(2, n))][:count]
     words = []
     for prime in primes:
@@ -45,78 +45,66 @@ _P_INIT = _K + [0] * 16 + [_IV[i ^ 3] for i in range(8)]
 _P_DEPTH, _P_ZERO, _Q_DEPTH = 128, 96, 32
 
 
-class _Step(enum.Enum, shape=5):
-    """What is read in this cycle; the word arrives and is used in the next one (`_Use`)."""
-    WIPE = 0            #: nothing: writes the sum, which reset has cleared, all over
-    ZERO = 1            #: a zero from P, on which IDLE and LOAD rest
-    IDLE = 2            #: nothing: takes bytes of a message
-    LOAD = 3            #: nothing: takes bytes of H
-    FETCH = 4           #: first word of H
-    DUMP = 5            #: this or the next word of H: gives bytes
+class _At(data.Struct):
+    """The step, one bit each: a LUT decodes any four of them. What is read now is used in the next cycle."""
+    wipe: 1         #: reads nothing; writes the sum, which reset has cleared, all over
+    zero: 1         #: reads a zero from P, on which `idle` and `load` rest
+    idle: 1         #: the same; takes bytes of a message
+    load: 1         #: the same; takes bytes of H
+    fetch: 1        #: the first word of H
+    dump: 1         #: this or the next word of H; gives bytes
 
-    W7 = 8              #: W[t-7], the first of four terms of W[t]
-    W2 = 9
-    W15 = 10
-    W16 = 11            #: W[t-16], or W[t] itself in rounds 0 to 15
-    K = 12
-    H = 13
-    E = 14
-    F = 15
-    G = 16
-    D = 17
-    A = 18
-    B = 19
-    C = 20
+    w7: 1           #: W[t-7], the first of four terms of W[t]
+    w2: 1
+    w15: 1
+    w16: 1          #: W[t-16], or W[t] itself in rounds 0 to 15
+    k: 1            #: and writes W[t]
+    h: 1
+    e: 1
+    f: 1
+    g: 1
+    d: 1
+    a: 1            #: and writes the new e
+    b: 1
+    c: 1
 
-    SUM_Q = 21          #: the word of Q of H[i] += variable i
-    SUM_P = 22          #: the word of P (of H := IV as well)
-    SUM_WRITE = 23      #: nothing: writes H[i] and variable i
+    sum_q: 1        #: of variable i and H[i], the one in Q
+    sum_p: 1        #: the one in P, or an IV
+    sum_write: 1    #: reads nothing; writes the sum to both
 
 
 class _Use(data.Struct):
     """What becomes of the word read in the previous cycle. All zero: it is ignored, and the sum is held."""
-    from_q: 1           #: the word comes from Q, not from P
-    schedule0: 1        #: add sigma0(word), from Q
-    schedule1: 1        #: add sigma1(word), from Q
-    round1: 1           #: add Sigma1(word), from Q
-    round0: 1           #: add Sigma0(word), from P
-    invert: 1           #: add word AND NOT x instead of word AND x
-    x_flip: 1           #: x := x XOR word
-    x_clear: 1          #: x := 0
-    add: 1              #: keep the sum
-    clear: 1            #: sum := 0 (what is written in this cycle is the sum before)
+    from_q: 1       #: it comes from Q, not from P
+    invert: 1       #: add word AND NOT x instead of word AND x
+    schedule0: 1    #: add sigma0(word), from Q
+    schedule1: 1    #: add sigma1(word), from Q
+    round1: 1       #: add Sigma1(word), from Q
+    round0: 1       #: add Sigma0(word), from P
+    x_flip: 1       #: x := x XOR word
+    x_clear: 1      #: x := 0
+    add: 1          #: keep the sum
+    clear: 1        #: sum := 0 (what is written in this cycle is the sum before)
 
 
-_Q, _INVERT, _ADD = {"from_q": 1}, {"invert": 1}, {"add": 1}
-#: Uses by step; a word is added plainly where x is 0 and inverted.
+#: Steps of a round in order; rounds 0 to 15 leave out the first three.
+_ROUND = ("w7", "w2", "w15", "w16", "k", "h", "e", "f", "g", "d", "a", "b", "c")
+#: Steps of which the word has a use. A word is added plainly where x is 0 and inverted. In d the sum is not
+#: kept, only written: a needs it without d. For H := IV, `invert` is not set after `sum_q`.
 _USES = {
-    _Step.ZERO: _INVERT,
-    _Step.IDLE: _INVERT,
-    _Step.LOAD: _INVERT,
-    _Step.W7: _Q | _ADD | _INVERT,
-    _Step.W2: _Q | _ADD | {"schedule1": 1},
-    _Step.W15: _Q | _ADD | {"schedule0": 1},
-    _Step.W16: _Q | _ADD | _INVERT,
-    _Step.K: _ADD | _INVERT,
-    _Step.H: _Q | _ADD | _INVERT,
-    _Step.E: _Q | _ADD | {"round1": 1, "x_flip": 1},
-    _Step.F: _Q | _ADD,
-    _Step.G: _Q | _ADD | _INVERT | {"x_clear": 1},
-    _Step.D: _INVERT,                               # the sum is written as e; T1 stays for a
-    _Step.A: _ADD | {"round0": 1, "x_flip": 1},
-    _Step.B: _ADD | {"x_flip": 1},
-    _Step.C: {"x_clear": 1, "clear": 1},
-    _Step.SUM_Q: _Q | _ADD,                         # inverted too, but for H := IV
-    _Step.SUM_P: _INVERT | {"clear": 1},
+    "from_q": ("w7", "w2", "w15", "w16", "h", "e", "f", "g", "sum_q"),
+    "invert": ("zero", "idle", "load", "w7", "w16", "k", "h", "g", "d", "sum_p"),
+    "schedule0": ("w15",),
+    "schedule1": ("w2",),
+    "round1": ("e",),
+    "round0": ("a",),
+    "x_flip": ("e", "a", "b"),
+    "x_clear": ("g", "c"),
+    "add": ("w7", "w2", "w15", "w16", "k", "h", "e", "f", "g", "a", "b", "sum_q"),
+    "clear": ("c", "sum_p"),
 }
 #: Distance from t of what a step reads, modulo 16 in W and modulo 4 in a..d and e..h.
-_DISTANCE = {
-    _Step.W7: 9, _Step.W2: 14, _Step.W15: 1, _Step.E: 3, _Step.F: 2, _Step.G: 1,
-    _Step.A: 3, _Step.B: 2, _Step.C: 1,
-}
-#: Steps of a round in order; rounds 0 to 15 leave out the first three.
-_ROUND = [_Step.W7, _Step.W2, _Step.W15, _Step.W16, _Step.K, _Step.H, _Step.E, _Step.F, _Step.G, _Step.D,
-          _Step.A, _Step.B, _Step.C]
+_DISTANCE = {"w7": 9, "w2": 14, "w15": 1, "e": 3, "f": 2, "g": 1, "a": 3, "b": 2, "c": 1}
 
 
 class SHA256(wiring.Component):
@@ -134,8 +122,8 @@ class SHA256(wiring.Component):
     =============== ======= ==================================================================================
 
     In a cycle with `idle` one request is taken: `init`, else `read`, else `load`, else a byte of `data`.
-    `init` and `read` without `idle` are ignored. The first three begin a new block, and bytes of an unfinished
-    one are dropped: save and load between blocks.
+    `init` and `read` without `idle` are ignored. The first three begin a new block, and bytes of an
+    unfinished one are dropped: save and load between blocks.
 
     Reset and `clear` overwrite H, the working variables, W, the sum and every other register; only the
     constants K and IV stay. H is then zero, not IV: `init` or `load` comes first. Without `digest.valid`,
@@ -181,12 +169,12 @@ class SHA256(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        step = Signal(_Step)
+        at = Signal(_At, init={"wipe": 1})
         t = Signal(6)               # round; word of a block or of H
         lane = Signal(2)            # byte of a word
-        initial = Signal()          # SUM_*: H := IV
+        initial = Signal()          # sum_*: H := IV
         use = Signal(_Use)
-        sum_c = Signal()            # the sum with c in it is there: a
+        after_c = Signal()          # the sum is the new a, and t that of the next round
         m.submodules.p, m.submodules.q = self.memory_p, self.memory_q
         p_read, p_write = self.memory_p.read_ports[0], self.memory_p.write_ports[0]
         q_read, q_write = self.memory_q.read_ports[0], self.memory_q.write_ports[0]
@@ -194,23 +182,25 @@ class SHA256(wiring.Component):
         data_beat = Signal()
         load_beat = Signal()
         digest_beat = Signal()
+        beat = Signal()
         word_end = Signal()         # a beat, the last of a word
         m.d.comb += [
-            self.idle.eq(step == _Step.IDLE),
-            self.data.ready.eq(self.idle & ~(self.init | self.read | self.load.valid)),
-            self.load.ready.eq(step == _Step.LOAD),
-            self.digest.valid.eq(step == _Step.DUMP),
+            self.idle.eq(at.idle),
+            self.data.ready.eq(at.idle & ~(self.init | self.read | self.load.valid)),
+            self.load.ready.eq(at.load),
+            self.digest.valid.eq(at.dump),
             data_beat.eq(self.data.ready & self.data.valid),
             load_beat.eq(self.load.ready & self.load.valid),
             digest_beat.eq(self.digest.ready & self.digest.valid),
-            word_end.eq((data_beat | load_beat | digest_beat) & lane.all()),
+            beat.eq(data_beat | load_beat | digest_beat),
+            word_end.eq(beat & lane.all()),
         ]
-        self._next_step(m, step, t, lane, initial, word_end)
-        with m.If(data_beat | load_beat | digest_beat):
-            m.d.sync += lane.eq(lane + 1)
+        self._next_step(m, at, t, lane, beat, word_end)
+        with m.If(at.idle):
+            m.d.sync += initial.eq(self.init)
 
-        # Bytes in: added, in all four lanes, to the zero which P shows in IDLE and LOAD; one lane is written.
-        byte = Mux(data_beat, self.data.payload, 0) | Mux(load_beat, self.load.payload, 0)
+        # Bytes in: added, in all four lanes, to the zero which P shows in idle and load; one lane is written.
+        byte = Mux(at.idle, self.data.payload, 0) | Mux(at.load, self.load.payload, 0)
         word = Signal(32)
         total = self._datapath(m, use, p_read.data, q_read.data, byte, word)
         m.d.comb += [
@@ -218,23 +208,19 @@ class SHA256(wiring.Component):
             q_write.data.eq(total),
             self.digest.payload.eq(word.word_select(~lane, 8)),
         ]
-        next_bank = self._read_addresses(m, step, t, initial, word_end, p_read.addr, q_read.addr)
-        self._write_addresses(m, step, t, sum_c, p_write.addr, q_write.addr)
-        m.d.sync += sum_c.eq(step == _Step.C)
-        both = (step == _Step.SUM_WRITE) | (step == _Step.WIPE)
-        e_or_w = (step == _Step.A) | ((step == _Step.K) & t[4:].any())
-        self._enables(m, "p", both | sum_c, load_beat, lane, p_read, p_write)
+        next_bank = self._read_addresses(m, at, t, initial, word_end, p_read.addr, q_read.addr)
+        self._write_addresses(m, at, t, after_c, p_write.addr, q_write.addr)
+        both = at.sum_write | at.wipe
+        e_or_w = at.a | (at.k & t[4:].any())
+        self._enables(m, "p", both | after_c, load_beat, lane, p_read, p_write)
         self._enables(m, "q", both | e_or_w, load_beat | data_beat, lane, q_read, q_write)
 
-        m.d.sync += use.eq(0)
-        with m.Switch(step):
-            for value, fields in _USES.items():
-                with m.Case(value):
-                    m.d.sync += [use[name].eq(bit) for name, bit in fields.items()]
-                    if value == _Step.SUM_Q:
-                        m.d.sync += use.invert.eq(~initial)
-            with m.Case(_Step.FETCH, _Step.DUMP):
-                m.d.sync += use.from_q.eq(next_bank)
+        m.d.sync += after_c.eq(at.c)
+        m.d.sync += [use[name].eq(_any(at, *steps)) for name, steps in _USES.items()]
+        m.d.sync += [
+            use.from_q.eq(_any(at, *_USES["from_q"]) | (_any(at, "fetch", "dump") & next_bank)),
+            use.invert.eq(_any(at, *_USES["invert"]) | (at.sum_q & ~initial)),
+        ]
         return ResetInserter(self.clear)(m)
 
     @staticmethod
@@ -276,88 +262,76 @@ class SHA256(wiring.Component):
         return total
 
     @staticmethod
-    def _read_addresses(m, step, t, initial, word_end, p, q):
-        """Returns the bank, 1 for Q, of the word of H that FETCH or DUMP reads."""
+    def _read_addresses(m, at, t, initial, word_end, p, q):
+        """Returns the bank, 1 for Q, of the word of H that fetch or dump reads."""
+        turned = Signal()
         distance = Signal(4)
         near = Signal(4)
         place = Signal(2)
-        m.d.comb += [near.eq(t + distance), place.eq(near)]
-        with m.Switch(step):
-            for value, constant in _DISTANCE.items():
-                with m.Case(value):
-                    m.d.comb += distance.eq(constant)
-            with m.Case(_Step.FETCH, _Step.DUMP):
-                m.d.comb += [distance.eq(word_end), place.eq(~near[:2])]
-        m.d.comb += [p.eq(_P_ZERO), q.eq(Cat(place, 1, 0, 1))]
-        with m.Switch(step):
-            with m.Case(_Step.W7, _Step.W2, _Step.W15, _Step.W16):
-                m.d.comb += q.eq(near)
-            with m.Case(_Step.K):
-                m.d.comb += p.eq(t)
-            with m.Case(_Step.D, _Step.A, _Step.B, _Step.C, _Step.FETCH, _Step.DUMP):
-                m.d.comb += p.eq(Cat(place, 0, 0, 0, 0, 1))
-            with m.Case(_Step.SUM_Q):
-                m.d.comb += q.eq(Cat(t[:3], 0, 1))
-            with m.Case(_Step.SUM_P):
-                m.d.comb += p.eq(Cat(t[:3], 0, initial, 0, 1))
+        schedule = Signal()
+        m.d.comb += [
+            turned.eq(_any(at, "fetch", "dump")),
+            distance.eq(Cat(_any(at, *(step for step, value in _DISTANCE.items() if value >> bit & 1))
+                            for bit in range(4)) | (at.dump & word_end)),
+            near.eq(t + distance),
+            place.eq(near[:2] ^ turned.replicate(2)),
+            schedule.eq(_any(at, "w7", "w2", "w15", "w16")),
+            p.eq(Cat(place,
+                     _any(at, "k", "sum_p") & t[2],
+                     at.k & t[3],
+                     Mux(at.k, t[4], at.sum_p & initial),
+                     Mux(at.k, t[5], _any(at, "zero", "idle", "load")),
+                     ~at.k)),
+            q.eq(Cat(place, near[2] | ~(schedule | at.sum_q), schedule & near[3], ~schedule)),
+        ]
         return near[2]
 
     @staticmethod
-    def _write_addresses(m, step, t, sum_c, p, q):
-        m.d.comb += [p.eq(Cat(t[:3], 0, 0, 0, 1)), q.eq(Cat(t[:3], 0, 1))]
-        with m.If(sum_c):
-            m.d.comb += p.eq(Cat((t - 1)[:2], 0, 0, 0, 0, 1))       # t is that of the next round already
-        with m.Switch(step):
-            with m.Case(_Step.IDLE, _Step.K):
-                m.d.comb += q.eq(t[:4])
-            with m.Case(_Step.WIPE):
-                m.d.comb += q.eq(t[:5])
-            with m.Case(_Step.A):
-                m.d.comb += q.eq(Cat(t[:2], 1, 0, 1))
-            with m.Case(_Step.LOAD):
-                m.d.comb += [p.eq(Cat(~t[:2], t[2], 0, 0, 0, 1)), q.eq(Cat(~t[:2], t[2], 0, 1))]
+    def _write_addresses(m, at, t, after_c, p, q):
+        """H and a..h at t, in load at 3 - t; the new a at t - 1; W and the new e at t; all of Q in a wipe."""
+        m.d.comb += [
+            p.eq(Cat(t[0] ^ (at.load | after_c), t[1] ^ (at.load | (after_c & ~t[0])), t[2] & ~after_c,
+                     0, 0, 0, 1)),
+            q.eq(Cat(t[:2] ^ at.load.replicate(2), t[2] | at.a, t[3] & ~at.a,
+                     ~_any(at, "idle", "k") & (t[4] | ~at.wipe))),
+        ]
 
-    def _next_step(self, m, step, t, lane, initial, word_end):
-        first_term = Mux(t >= 15, _Step.W7, _Step.W16)      # of the next round
-        with m.Switch(step):
-            with m.Case(_Step.WIPE):
-                m.d.sync += t.eq(t + 1)
-                with m.If(t == _Q_DEPTH - 1):
-                    m.d.sync += step.eq(_Step.ZERO)
-            with m.Case(_Step.ZERO):
-                m.d.sync += [step.eq(_Step.IDLE), t.eq(0)]
-            with m.Case(_Step.IDLE):
-                with m.If(word_end):
-                    m.d.sync += t.eq(t + 1)
-                    with m.If(t == 15):
-                        m.d.sync += [step.eq(_Step.W16), t.eq(0)]
-                with m.If(self.init | self.read | self.load.valid):
-                    m.d.sync += [t.eq(0), lane.eq(0)]
-                m.d.sync += initial.eq(self.init)
-                with m.If(self.init):
-                    m.d.sync += step.eq(_Step.SUM_Q)
-                with m.Elif(self.read):
-                    m.d.sync += step.eq(_Step.FETCH)
-                with m.Elif(self.load.valid):
-                    m.d.sync += step.eq(_Step.LOAD)
-            with m.Case(_Step.LOAD), m.If(word_end):
-                m.d.sync += t.eq(t + 1)
-                with m.If(t == 7):
-                    m.d.sync += [step.eq(_Step.IDLE), t.eq(0)]
-            with m.Case(_Step.FETCH):
-                m.d.sync += step.eq(_Step.DUMP)
-            with m.Case(_Step.DUMP), m.If(word_end):
-                m.d.sync += t.eq(t + 1)
-                with m.If(t == 7):
-                    m.d.sync += step.eq(_Step.ZERO)
-            for before, after in zip(_ROUND, _ROUND[1:], strict=False):
-                with m.Case(before):
-                    m.d.sync += step.eq(after)
-            with m.Case(_Step.C):
-                m.d.sync += [t.eq(t + 1), step.eq(Mux(t == 63, _Step.SUM_Q, first_term))]
-            with m.Case(_Step.SUM_Q):
-                m.d.sync += step.eq(_Step.SUM_P)
-            with m.Case(_Step.SUM_P):
-                m.d.sync += step.eq(_Step.SUM_WRITE)
-            with m.Case(_Step.SUM_WRITE):
-                m.d.sync += [t.eq(t + 1), step.eq(Mux(t == 7, _Step.ZERO, _Step.SUM_Q))]
+    def _next_step(self, m, at, t, lane, beat, word_end):
+        request = Signal()
+        full = Signal()             # of a block
+        last = Signal()             # of eight words
+        more = Signal()             # rounds
+        scheduled = Signal()        # is the next round
+        m.d.comb += [
+            request.eq(at.idle & (self.init | self.read | self.load.valid)),
+            full.eq(at.idle & word_end & t[:4].all()),
+            last.eq(t[:3].all() & (word_end | at.sum_write)),
+            more.eq(at.c & ~t.all()),
+            scheduled.eq(t[4:].any() | t[:4].all()),
+        ]
+        m.d.sync += [at[after].eq(at[before]) for before, after in zip(_ROUND, _ROUND[1:], strict=False)]
+        m.d.sync += [
+            at.wipe.eq(at.wipe & ~t[:5].all()),
+            at.zero.eq((at.wipe & t[:5].all()) | (_any(at, "dump", "sum_write") & last)),
+            at.idle.eq(at.zero | (at.load & last) | (at.idle & ~request & ~full)),
+            at.load.eq((at.idle & ~self.init & ~self.read & self.load.valid) | (at.load & ~last)),
+            at.fetch.eq(at.idle & ~self.init & self.read),
+            at.dump.eq(at.fetch | (at.dump & ~last)),
+            at.w7.eq(more & scheduled),
+            at.w16.eq(at.w15 | full | (more & ~scheduled)),
+            at.sum_q.eq((at.idle & self.init) | (at.c & t.all()) | (at.sum_write & ~last)),
+            at.sum_p.eq(at.sum_q),
+            at.sum_write.eq(at.sum_p),
+        ]
+        with m.If(at.zero | request | full | (at.load & last)):
+            m.d.sync += t.eq(0)
+        with m.Elif(word_end | _any(at, "wipe", "c", "sum_write")):
+            m.d.sync += t.eq(t + 1)
+        with m.If(request):
+            m.d.sync += lane.eq(0)
+        with m.Elif(beat):
+            m.d.sync += lane.eq(lane + 1)
+
+
+def _any(at, *steps):
+    return Cat(at[step] for step in steps).any()
