@@ -165,11 +165,12 @@ class Verifier:
             left = a.g1_sum([(self._h1, sf), (self._h2, sb), (self._g1, c), (T, -sx)])
             right = a.g1_sum([(self._h2, sa), (T, -c)])
             return a.pairing_product([(left, self._g2_lines), (right, self._w_lines)])
+        # The formula as it stands: a pairing with a w of another order is not bilinear, so nothing may be
+        # moved.
         t = a.g2_sum([(G2_GENERATOR, -sx), (group.w, -c)])
         left = a.g1_sum([(self._h1, sf), (self._h2, sb), (self._g1, c)])
-        # e2w is not in GT when w is not of order p, but Intel raises the pairing's value all the same:
-        # e([sa]h2, w).
-        return a.pairing_product([(T, t), (left, G2_GENERATOR), (a.g1_sum([(group.h2, sa)]), group.w)])
+        e2w = a.pairing_product([(group.h2, group.w)])
+        return a.gt_product([(a.pairing_product([(T, t), (left, G2_GENERATOR)]), 1), (e2w, sa)])
 
     def _made_by_listed_key(self, B: bytes, K: bytes) -> bool:
         entries = self.priv_rl.entries
