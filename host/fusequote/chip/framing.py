@@ -58,7 +58,8 @@ def encode(contents: bytes) -> bytes:
 class Decoder:
     """Takes a stream apart into frames, in whatever pieces it arrives.
 
-    Holds ``2 * max_contents + 9`` bytes at most, whatever comes. Bytes before the first flag are a frame like any other, as after power-on.
+    Holds ``2 * max_contents + 9`` bytes at most, whatever comes. Bytes before the first flag are a frame like
+    any other, as after power-on.
     """
 
     def __init__(self, max_contents: int = MAX_CONTENTS):
@@ -67,7 +68,7 @@ class Decoder:
         self._overflow = False
 
     def feed(self, data: bytes) -> list[bytes | BadFrame]:
-        """What ``data`` completes, in order: the contents of a frame, or a :class:`BadFrame` for a dropped one."""
+        """What ``data`` completes, in order: a frame's contents, or a :class:`BadFrame` for a dropped one."""
         found: list[bytes | BadFrame] = []
         *complete, rest = bytes(data).split(FLAG)
         for piece in complete:
