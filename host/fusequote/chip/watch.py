@@ -13,7 +13,7 @@ from fusequote.chip.wire import Wire
 #: After so many repeats without progress that damage set off at once, further ones wait for the timer.
 _PROMPT_REPEATS = 8
 #: After so many repeats without progress it is over.
-_MOST_REPEATS = 24
+_MOST_REPEATS = 48
 #: The pause between repeats doubles up to this many times the first one.
 _LONGEST_PAUSE = 8
 
