@@ -5,6 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .blockram import BLOCK_RAM, registered
+
 __all__ = ["AES128", "SBOX"]
 
 _POLY = 0x11B  # FIPS 197 section 4.2: x^8 + x^4 + x^3 + x + 1
@@ -80,12 +82,9 @@ class AES128(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # Reads and writes of one cell never meet (see the comments at the addresses), which no tool can
-        # prove: no_rw_check keeps yosys from building a bypass around each memory.
-        ram = {"ram_style": "block", "no_rw_check": 1}
         m.submodules.sbox = sbox = Memory(shape=8, depth=256, init=SBOX, attrs={"ram_style": "block"})
-        m.submodules.state = state = Memory(shape=8, depth=32, init=[], attrs=ram)
-        m.submodules.roundkey = roundkey = Memory(shape=8, depth=32, init=[], attrs=ram)  # 16..31 stay zero
+        m.submodules.state = state = Memory(shape=8, depth=32, init=[], attrs=BLOCK_RAM)
+        m.submodules.roundkey = roundkey = Memory(shape=8, depth=32, init=[], attrs=BLOCK_RAM)  # 16..31 stay zero
 
         # ---- Control -------------------------------------------------------------------------------------
         step = Signal()  # everything moves on
@@ -95,10 +94,10 @@ class AES128(wiring.Component):
         fresh = Signal()  # there is a result of which no byte is taken
         turn = Signal(range(11))  # 0: idle, loading, reading; 1..10: round
         count, count1, count2 = Signal(5), Signal(5), Signal(5)  # m, and m one and two steps ago
-        still, window = Signal(), Signal()
+        still = Signal()
+        window = Signal()  # m = 1..16 while loading or reading, or idle at m = 1
         m.d.comb += [
             still.eq(turn == 0),
-            window.eq(still & ~wipe & ~count1[4]),  # m = 1..16 while loading or reading, or idle at m = 1
             self.idle.eq(window & ~load & ~read),
             self.i.ready.eq(window & ~read),
             self.o.valid.eq(window & (read | (fresh & ~self.i.valid))),
@@ -111,6 +110,7 @@ class AES128(wiring.Component):
         ]
         with m.If(step):
             m.d.sync += [count.eq(count + 1), count1.eq(count), count2.eq(count1)]
+            m.d.sync += window.eq(still & ~wipe & ~count[4])
             with m.If(window):
                 m.d.sync += [load.eq(self.i.valid & ~read), read.eq(read | ~self.i.valid), fresh.eq(0)]
             with m.If(end):
@@ -118,7 +118,7 @@ class AES128(wiring.Component):
                 with m.If(last | read | (wipe & turn[0])):
                     m.d.sync += [turn.eq(0), fresh.eq(last), wipe.eq(0)]
         with m.If(self.clear):
-            m.d.sync += [count.eq(0), turn.eq(0), load.eq(0), read.eq(0), fresh.eq(0), wipe.eq(1)]
+            m.d.sync += [count.eq(0), turn.eq(0), window.eq(0), load.eq(0), read.eq(0), fresh.eq(0), wipe.eq(1)]
 
         # ---- Memories ------------------------------------------------------------------------------------
         # State is read in order while loading and reading, from the half that the result is in (0, because
@@ -131,8 +131,7 @@ class AES128(wiring.Component):
             column.eq(Mux(count[4], 0, count[2:4] + 1)),
         ]
         state_w, state_r = state.write_port(), state.read_port(domain="comb")
-        byte = Signal(8, reset_less=True)
-        new_byte = Signal(8)
+        byte, new_byte = registered(m, state_r, en=step, name="byte"), Signal(8)
         m.d.comb += [
             state_r.addr.eq(Cat(
                 count[0:2],
@@ -145,7 +144,7 @@ class AES128(wiring.Component):
         ]
         # The round key's byte m is read while byte m - 1 is written; m = 16..19 reads zero, as does a wipe.
         key_w, key_r = roundkey.write_port(), roundkey.read_port(domain="comb")
-        old_key, new_key = Signal(8, reset_less=True), Signal(8)
+        old_key, new_key = registered(m, key_r, en=step, name="old_key"), Signal(8)
         m.d.comb += [
             key_r.addr.eq(Cat(count[0:4], count[4] | wipe)),
             key_w.addr.eq(count1[0:4]),
@@ -155,37 +154,38 @@ class AES128(wiring.Component):
         sbox_r = sbox.read_port()
         key_turn, key_turn1 = Signal(), Signal()  # the S-box looks up, has looked up, a key byte
         with m.If(step):
-            m.d.sync += [
-                byte.eq(state_r.data), old_key.eq(key_r.data),
-                key_turn.eq(count[2] & count[3]), key_turn1.eq(key_turn),
-            ]
+            m.d.sync += [key_turn.eq(count[2] & count[3]), key_turn1.eq(key_turn)]
         m.d.comb += [sbox_r.en.eq(step), sbox_r.addr.eq(Mux(key_turn, new_key, byte))]
         sub = sbox_r.data
 
         # ---- Key schedule --------------------------------------------------------------------------------
         # words: the last four bytes, so words[0] is the byte above in the previous word. SubWord enters at
         # words[2] one byte behind, while words[3] takes the first of them from words[0]: that is RotWord.
-        words = [Signal(8, name=f"word{n}") for n in range(4)]
-        hold, rcon = Signal(), Signal(8)
+        words = [Signal(8, name=f"word{n}", reset_less=True) for n in range(4)]
+        hold, rcon = Signal(), Signal(8, reset_less=True)
         m.d.comb += new_key.eq(Mux(window, self.i.payload.key, words[0] ^ old_key))
         with m.If(step):
-            m.d.sync += [hold.eq(count[4] & (count[0] | count[1])), rcon.eq(0)]
-            with m.Switch(Cat(turn, count[0:4] == 14)):
+            m.d.sync += hold.eq(count[4] & (count[0] | count[1]))
+            with m.Switch(turn):
                 for n, value in enumerate(_RCON):
-                    with m.Case(16 + n):  # SubWord's byte for the first byte of the word comes next
+                    with m.Case(n):
                         m.d.sync += rcon.eq(value)
+            with m.If(count[0:4] != 14):  # after that, SubWord's byte for the first byte of the word comes
+                m.d.sync += rcon.eq(0)
             with m.If(~hold):
                 m.d.sync += [
                     words[3].eq(new_key), words[2].eq(Mux(key_turn1, sub, words[3]) ^ rcon),
                     words[1].eq(words[2]), words[0].eq(words[1]),
                 ]
+                with m.If(wipe):
+                    m.d.sync += [register.eq(0) for register in words]
 
         # ---- SubBytes, MixColumns, AddRoundKey -----------------------------------------------------------
         # Each byte of a column adds its share to four sums that move on by one place (the matrix of
         # MixColumns is circulant); a complete column then leaves byte by byte through out. Round 10 has no
         # MixColumns: the bytes then pass through the sums unchanged.
-        sums = [Signal(8, name=f"sum{n}") for n in range(4)]
-        out = [Signal(8, name=f"out{n}") for n in range(3)]
+        sums = [Signal(8, name=f"sum{n}", reset_less=True) for n in range(4)]
+        out = [Signal(8, name=f"out{n}", reset_less=True) for n in range(3)]
         plain, start, leave = Signal(), Signal(), Signal()
         twice, given = Signal(8), Signal(8)
         m.d.comb += [
@@ -208,8 +208,8 @@ class AES128(wiring.Component):
                 out[1].eq(Mux(leave, sums[2], out[2])),
                 out[2].eq(Mux(leave, sums[3], 0)),
             ]
-        with m.If(wipe):
-            m.d.sync += [register.eq(0) for register in (*words, *sums, *out)]
+            with m.If(wipe):
+                m.d.sync += [register.eq(0) for register in (*sums, *out)]
 
         m.d.comb += self.o.payload.eq(byte)
         return m

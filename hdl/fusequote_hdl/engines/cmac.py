@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .aes import AES128
+from .blockram import BLOCK_RAM, registered
 
 __all__ = ["CMAC"]
 
@@ -71,9 +72,10 @@ class CMAC(wiring.Component):
         # 48..63: K2. Never read and written in one cycle, so that it needs no bypass (see aes.py).
         word = data.StructLayout({"key": 8, "block": 8})
         m.submodules.memory = memory = Memory(
-            shape=data.ArrayLayout(8, 2), depth=64, init=[], attrs={"ram_style": "block", "no_rw_check": 1})
-        write, fetch = memory.write_port(granularity=1), memory.read_port(domain="comb")
-        got = Signal(word, reset_less=True)
+            shape=16, depth=64, init=[], attrs=BLOCK_RAM)
+        write, fetch = memory.write_port(granularity=8), memory.read_port(domain="comb")
+        reading = Signal()
+        got = data.View(word, registered(m, fetch, en=reading, name="got"))
 
         state = Signal(_State)
         count, region = Signal(4), Signal(2)
@@ -87,7 +89,7 @@ class CMAC(wiring.Component):
         mask, carry = Signal(8), Signal()
 
         beat = self.data.payload
-        waiting, take, advance, reading = Signal(), Signal(), Signal(), Signal()
+        waiting, take, advance = Signal(), Signal(), Signal()
         quiet, wrapped = Signal(), Signal()
         m.d.comb += [
             wrapped.eq(count == 15),
@@ -122,8 +124,6 @@ class CMAC(wiring.Component):
             write.addr.eq(Cat(count, region)),
             fetch.addr.eq(Cat(count, region)),
         ]
-        with m.If(reading):
-            m.d.sync += got.eq(Cat(fetch.data[0], fetch.data[1]))
         with m.If(advance):
             m.d.sync += count.eq(count + Mux(state == _State.DOUBLE, 15, 1))
 
