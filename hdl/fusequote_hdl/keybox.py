@@ -128,6 +128,8 @@ class KeyBox(wiring.Component):
                 m.d.sync += moving.eq(1)
 
         with m.If(self.order.valid & moving):
+            # Keep asking while the engine makes us wait: a fuse shows itself for one cycle at a time.
+            m.d.comb += self.fuse_en.eq((order.op == KeyOp.RPK_KEY) | (order.op == KeyOp.RSK_DATA))
             with m.Switch(order.op):
                 with m.Case(KeyOp.ZERO_KEY, KeyOp.RPK_KEY, KeyOp.SLOT_KEY):
                     m.d.comb += [cmac.key.valid.eq(source_valid), sink_ready.eq(cmac.key.ready)]

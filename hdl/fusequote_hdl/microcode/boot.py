@@ -30,10 +30,10 @@ def emit_walk(asm: Assembler, base: int) -> None:
     asm.label(end)
 
 
-def for_x(asm: Assembler, count: int, body) -> None:
-    """``body()`` for X = 0 .. count - 1."""
+def for_x(asm: Assembler, count: int, body, *, first: int = 0) -> None:
+    """``body()`` for X = first .. count - 1."""
     loop = asm.fresh("x")
-    asm.control(Control.SETX, 0)
+    asm.control(Control.SETX, first)
     asm.label(loop)
     body()
     asm.control(Control.INCX)
@@ -115,7 +115,7 @@ def emit(asm: Assembler) -> None:
     for_x(asm, at.CHAINS, chain)
     # K(current CPUSVN), made once
     asm.key(KeyOp.SLOT_KEY, src=at.CHAIN)
-    for_x(asm, at.CHAINS, lambda: asm.key(KeyOp.SLOT_DATA, src=at.CHAIN, src_x=True))
+    for_x(asm, at.CHAINS, lambda: asm.key(KeyOp.SLOT_DATA, src=at.CHAIN, src_x=True), first=1)
     asm.key(KeyOp.END)
     asm.key(KeyOp.TAG_SLOT, dst=at.KEY_CURRENT)
     asm.fill(at.READY, 1, 1)

@@ -299,7 +299,7 @@ def _derivation(asm: Assembler) -> None:
 
     for_x(asm, at.CHAINS, walk)
     asm.key(KeyOp.SLOT_KEY, src=at.WALKED)
-    for_x(asm, at.CHAINS, lambda: asm.key(KeyOp.SLOT_DATA, src=at.WALKED, src_x=True))
+    for_x(asm, at.CHAINS, lambda: asm.key(KeyOp.SLOT_DATA, src=at.WALKED, src_x=True), first=1)
     asm.key(KeyOp.END)
     for_x(asm, at.CHAINS, lambda: asm.key(KeyOp.ZERO_SLOT, dst=at.WALKED, dst_x=True))
     asm.call("key_from_tag")
