@@ -13,6 +13,7 @@ PROTOCOL_VERSION = 1
 IDENTITY_SIZE = 64
 FUSE_STATUS_SIZE = 144
 _IDENTITY = struct.Struct("<8sHHIBBBBHBB16s16sB7s")
+_NOT_OURS = "is the chip built from the same version of fusequote as this program?"
 _FUSE_STATUS = struct.Struct("<BBBB12s16s32s32s32s16s")
 
 
@@ -78,7 +79,8 @@ class Identity:
             )
         if window == 0 or slots == 0 or tcs == 0 or cycle > max(LifeCycle):
             raise DeviceError(
-                "the chip's IDENTIFY contradicts docs/link.md 3.1: window, slots, TCS or life cycle"
+                "the chip's IDENTIFY contradicts docs/link.md 3.1: window, slots, TCS or life cycle",
+                hint=_NOT_OURS,
             )
         return cls(
             protocol_version=protocol,
@@ -163,7 +165,7 @@ class FuseStatus:
         """Parse 144 bytes. Raises :class:`~fusequote.errors.DeviceError` when they contradict
         docs/link.md 3.2."""
         if len(body) != FUSE_STATUS_SIZE or body[0] > max(LifeCycle):
-            raise DeviceError("the chip's FUSE_STATUS contradicts docs/link.md 3.2")
+            raise DeviceError("the chip's FUSE_STATUS contradicts docs/link.md 3.2", hint=_NOT_OURS)
         cycle, options, generations, version, _, device, signer0, signer1, lepubkeyhash, svn = (
             _FUSE_STATUS.unpack(body)
         )
