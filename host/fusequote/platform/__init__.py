@@ -1,0 +1,1 @@
+"""What runs on the platform beside the chip: the programs that play the enclaves, and what they exchange."""

@@ -1,0 +1,1 @@
+"""The remote parties, without any transport: provisioning server, attestation service, roots and store."""
