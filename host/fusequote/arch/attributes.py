@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
-
+from fusequote.arch.flags import BitFlags
 from fusequote.arch.layout import U64, Struct
 
 
-class AttributeFlags(IntFlag):
+class AttributeFlags(BitFlags):
     """ATTRIBUTES.FLAGS. INIT is set by EINIT alone; all others by ECREATE."""
 
     INIT = 0x01
@@ -20,7 +19,7 @@ class AttributeFlags(IntFlag):
     AEXNOTIFY = 0x400
 
 
-class Xfrm(IntFlag):
+class Xfrm(BitFlags):
     """ATTRIBUTES.XFRM: the XSAVE state components of an enclave, as in XCR0. X87 and SSE are obligatory."""
 
     X87 = 0x001
@@ -38,7 +37,7 @@ class Xfrm(IntFlag):
 XFRM_LEGACY = Xfrm.X87 | Xfrm.SSE
 
 
-class MiscSelect(IntFlag):
+class MiscSelect(BitFlags):
     """MISCSELECT: what an exit may write into the SSA's MISC region."""
 
     EXINFO = 0x1

@@ -5,8 +5,7 @@ Remote attestation notes 1.5, 4.2, 3.3. Everything here is big-endian but the IS
 
 from __future__ import annotations
 
-from enum import IntFlag
-
+from fusequote.arch.flags import BitFlags
 from fusequote.arch.keys import Psvn
 from fusequote.arch.layout import U8, U16, U32, Bytes, Struct, Sub, Tail
 from fusequote.errors import FormatError
@@ -78,7 +77,7 @@ class GroupCert(Struct, size=328, title="EPID group certificate"):
         return self.to_bytes()[4:264]
 
 
-class GroupFlags(IntFlag):
+class GroupFlags(BitFlags):
     """sgx_epid_group_flags."""
 
     QE_REVOKED = 0x01
@@ -86,7 +85,7 @@ class GroupFlags(IntFlag):
     OUT_OF_DATE = 0x04
 
 
-class TcbFlags(IntFlag):
+class TcbFlags(BitFlags):
     """sgx_tcb_evaluation_flags."""
 
     CPUSVN_OUT_OF_DATE = 0x1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 from fusequote.arch.attributes import Attributes, MiscSelect
+from fusequote.arch.flags import BitFlags
 from fusequote.arch.layout import U8, U16, U32, Bytes, Reserved, Struct, Sub
 
 
@@ -18,7 +19,7 @@ class KeyName(IntEnum):
     SEAL = 4
 
 
-class KeyPolicy(IntFlag):
+class KeyPolicy(BitFlags):
     """KEYREQUEST.KEYPOLICY. Bits 15:6 must be 0; bits 5:2 need KSS."""
 
     MRENCLAVE = 0x01

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 from fusequote.arch.attributes import Attributes, MiscSelect
+from fusequote.arch.flags import BitFlags
 from fusequote.arch.layout import U8, U16, U32, U64, Bytes, Reserved, Struct, Sub
 from fusequote.arch.text import flag_names
 
@@ -62,7 +63,7 @@ class PageType(IntEnum):
     PT_SS_REST = 6
 
 
-class SecInfoFlags(IntFlag):
+class SecInfoFlags(BitFlags):
     """SECINFO.FLAGS bits 5:0, and the page types that one meets as ready-made combinations to OR in."""
 
     R = 0x01
@@ -117,7 +118,7 @@ class SecInfo(Struct, size=64, align=64):
         return flags.to_bytes(8, "little") + self.to_bytes()[8:48]
 
 
-class TcsFlags(IntFlag):
+class TcsFlags(BitFlags):
     """TCS.FLAGS."""
 
     DBGOPTIN = 0x1
@@ -144,4 +145,4 @@ class Tcs(Struct, size=4096, align=4096):
 
     def as_added(self) -> Tcs:
         """The page as EADD leaves it, which is what EEXTEND measures: STATE, DBGOPTIN, CSSA and AEP cleared."""
-        return self.replace(state=0, flags=self.flags & ~TcsFlags.DBGOPTIN, cssa=0, aep=0)
+        return self.replace(state=0, flags=int(self.flags) & ~int(TcsFlags.DBGOPTIN), cssa=0, aep=0)

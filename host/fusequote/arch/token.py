@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
-
 from fusequote.arch.attributes import Attributes, MiscSelect
+from fusequote.arch.flags import BitFlags
 from fusequote.arch.layout import U8, U16, U32, Bytes, Reserved, Struct, Sub
 
 
-class TokenValid(IntFlag):
+class TokenValid(BitFlags):
     """EINITTOKEN.VALID."""
 
     VALID = 0x1
