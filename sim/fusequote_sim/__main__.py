@@ -1,13 +1,12 @@
 """``python -m fusequote_sim``: a simulated chip for any client, on a TCP port of this machine or a pseudo-terminal.
 
-Prints one line, ``listening PORT`` or ``pty PATH``, when the chip is on, and runs until it is interrupted or its
-standard input ends. Whoever can reach the port (every user of this machine, with ``--listen``) talks to the chip.
+Prints one line, ``listening PORT`` or ``pty PATH``, when the chip is on, and runs until it is interrupted. Whoever can
+reach the port (every user of this machine, with ``--listen``) talks to the chip.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 
@@ -46,11 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with chip:
         print(chip.address, flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            sys.stdin.read()
-        with contextlib.suppress(FusequoteError):
+        try:
+            print(f"error: {chip.failure(patience=None)}", file=sys.stderr)
+            return ExitCode.DEVICE
+        except KeyboardInterrupt:
             print(f"{chip.cycles()} cycles", file=sys.stderr)
-    return ExitCode.OK
+            return ExitCode.OK
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Builds a design into a program that runs it, once: the result is kept in a cache.
 
 ``CACHE/sim/KEY/`` holds ``chip`` (the program), ``chip.v``, ``src/`` and ``verilator.log``. KEY is a SHA-256 over the
-design's sources, the harness, the versions of all tools and how they are called, so whatever changes is built again,
-and a cache may be shared. A build is made in a folder of its own and renamed when it is whole; a second process that wants
+design's sources, the harness, the versions of all tools and how they are called: whatever changes is built again, and a
+cache may be shared. A build is made in a folder of its own and renamed when it is whole; a second process that wants
 the same one waits for the first.
 """
 

@@ -164,10 +164,11 @@ class SimulatedChip:
             self._closed = True
             self._resources.close()
 
-    def failure(self) -> DeviceError:
-        """Why the process does not answer: waits for its end, and repeats what it said."""
+    def failure(self, patience: float | None = _PATIENCE) -> DeviceError:
+        """Why the process does not answer: waits ``patience`` seconds for its end (None: for ever), and repeats what it
+        said."""
         try:
-            status = self._process.wait(_PATIENCE)
+            status = self._process.wait(patience)
         except subprocess.TimeoutExpired:
             return DeviceError("the simulated chip does not answer", hint="close it and open it again")
         self._complaints.seek(0)

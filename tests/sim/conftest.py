@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 from fusequote_sim.build import build
-from fusequote_sim.design import Design
-
-HERE = Path(__file__).parent
-TOY = Design("toy_chip:ToyChip", modules=("toy_chip", "fusequote_hdl.link", "fusequote_hdl.fuses"), path=(HERE,))
+from sim_toy import HERE, TOY
 
 
 @pytest.fixture(scope="session")

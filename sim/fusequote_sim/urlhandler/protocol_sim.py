@@ -156,10 +156,10 @@ class Serial(SerialBase):
                 return False
             data = chip.port.recv(65536)
         except (OSError, ValueError):
-            if self._chip is None:  # closed by another thread
-                raise PortNotOpenError from None
             data = b""
         if not data:
+            if not self.is_open:  # closed by another thread
+                return False
             raise chip.failure()
         self._received += data
         return True
