@@ -134,9 +134,13 @@ class FaultyPort:
         """How often the line did something to a chunk."""
         return self._out.damage + self._in.damage
 
+    def spoil(self, to_chip: Faults, from_chip: Faults | None = None) -> None:
+        """From here on the line is as bad as this; what is on it stays."""
+        self._out.faults, self._in.faults = to_chip, to_chip if from_chip is None else from_chip
+
     def heal(self) -> None:
         """From here on the line is good; what is on it stays."""
-        self._out.faults = self._in.faults = Faults()
+        self.spoil(Faults())
 
     def clock(self) -> float:
         return self._now

@@ -202,7 +202,7 @@ def test_after_a_dead_line_the_next_command_finds_its_place():
     chip, port = faulty_chip(1, Faults())
     with chip:
         before = chip.fuse_status()
-        port._in.faults = Faults(lose=1.0)
+        port.spoil(Faults(), Faults(lose=1.0))
         with pytest.raises(LinkError) as caught:
             chip.fuse_status()
         assert str(caught.value) == "FUSE_STATUS: no answer in 48 tries, only silence"

@@ -248,13 +248,13 @@ class Chip:
         answer = self._exchange(Command(op, bytes(body)))
         return answer.status, answer.body
 
-    def pipeline(self, requests: Iterable[Command]) -> PipelineResult:
+    def pipeline(self, requests: Iterable[Command], *, window: int = 2) -> PipelineResult:
         """Run a stream of EADD and EEXTEND (:mod:`fusequote.chip.commands`), the next one sent while one is run.
 
         Ends at the first refusal and raises it; the command after it may have been run by then. When the
         wire loses an answer after the next command was sent, that answer is lost for good: the command
-        was run, once, and whether it was refused only the measurement tells. A trace that wants cycles
-        gets them, without overlap.
+        was run, once, and whether it was refused only the measurement tells. ``window`` 1 loses none, and
+        waits for each answer; so does a trace that wants cycles.
         """
         count, lost = 0, 0
         failed: DeviceError | None = None
@@ -273,7 +273,7 @@ class Chip:
                 self._body(request, self._exchange(request), 0)
                 count += 1
             return PipelineResult(count, 0)
-        self._link.stream(_only_pipelined(requests), deliver, window=min(2, self.identity.window))
+        self._link.stream(_only_pipelined(requests), deliver, window=min(window, self.identity.window))
         if failed is not None:
             raise failed
         return PipelineResult(count, lost)
