@@ -96,7 +96,8 @@ def test_of_two_tcs_at_one_address_the_first_counts(chip):
     enclave = build(chip, tcs=tcs_page(nssa=1, oentry=0x111))
     chip.do(ops.EADD, at(enclave) + secinfo(PT_TCS) + tcs_page(nssa=5, oentry=0x222))
     page, chunk = le(0x1000, 8), b"content".ljust(256, b"\0")
-    stream = b"ECREATE\0" + le(1, 4) + le(0x10000, 8) + bytes(44) + b"EADD\0\0\0\0" + bytes(8) + le(0x100, 8) + bytes(40)
+    stream = b"ECREATE\0" + le(1, 4) + le(0x10000, 8) + bytes(44)
+    stream += b"EADD\0\0\0\0" + bytes(8) + le(0x100, 8) + bytes(40)
     stream += b"EADD\0\0\0\0" + page + le(0x203, 8) + bytes(40) + b"EEXTEND\0" + page + bytes(48) + chunk
     stream += b"EADD\0\0\0\0" + bytes(8) + le(0x100, 8) + bytes(40)
     enclave.mrenclave = hashlib.sha256(stream).digest()

@@ -47,11 +47,10 @@ class Serial(SerialBase):
         if self.is_open:
             raise SerialException("Port is already open.")
         options = chip_options(self._port, "model", ("fuses", "seed"))
+        bank, boot_counter = FuseBank(), 1
         if "fuses" in options:
             self._fuse_file = FuseFile.power_on(options["fuses"], create=True)
             bank, boot_counter = self._fuse_file.bank, self._fuse_file.boot_counter
-        else:
-            bank, boot_counter = FuseBank(), 1
         self._link = ModelLink(ModelChip(bank, SimulatedEntropy(options.get("seed"), boot_counter)))
         self._received.clear()
         self._cancelled = False
