@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fusequote.arch.flags import BitFlags
+from enum import IntFlag
+
+from fusequote.arch.flags import bit_flags
 from fusequote.arch.layout import U64, Struct
 
 
-class AttributeFlags(BitFlags):
+@bit_flags
+class AttributeFlags(IntFlag):
     """ATTRIBUTES.FLAGS. INIT is set by EINIT alone; all others by ECREATE."""
 
     INIT = 0x01
@@ -19,7 +22,8 @@ class AttributeFlags(BitFlags):
     AEXNOTIFY = 0x400
 
 
-class Xfrm(BitFlags):
+@bit_flags
+class Xfrm(IntFlag):
     """ATTRIBUTES.XFRM: the XSAVE state components of an enclave, as in XCR0. X87 and SSE are obligatory."""
 
     X87 = 0x001
@@ -37,7 +41,8 @@ class Xfrm(BitFlags):
 XFRM_LEGACY = Xfrm.X87 | Xfrm.SSE
 
 
-class MiscSelect(BitFlags):
+@bit_flags
+class MiscSelect(IntFlag):
     """MISCSELECT: what an exit may write into the SSA's MISC region."""
 
     EXINFO = 0x1

@@ -5,7 +5,9 @@ Remote attestation notes 1.5, 4.2, 3.3. Everything here is big-endian but the IS
 
 from __future__ import annotations
 
-from fusequote.arch.flags import BitFlags
+from enum import IntFlag
+
+from fusequote.arch.flags import bit_flags
 from fusequote.arch.keys import Psvn
 from fusequote.arch.layout import U8, U16, U32, Bytes, Struct, Sub, Tail
 from fusequote.errors import FormatError
@@ -77,7 +79,8 @@ class GroupCert(Struct, size=328, title="EPID group certificate"):
         return self.to_bytes()[4:264]
 
 
-class GroupFlags(BitFlags):
+@bit_flags
+class GroupFlags(IntFlag):
     """sgx_epid_group_flags."""
 
     QE_REVOKED = 0x01
@@ -85,7 +88,8 @@ class GroupFlags(BitFlags):
     OUT_OF_DATE = 0x04
 
 
-class TcbFlags(BitFlags):
+@bit_flags
+class TcbFlags(IntFlag):
     """sgx_tcb_evaluation_flags."""
 
     CPUSVN_OUT_OF_DATE = 0x1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from enum import KEEP, IntFlag
+from enum import IntFlag
+from typing import TypeVar
+
+F = TypeVar("F", bound=type[IntFlag])
 
 
-class BitFlags(IntFlag, boundary=KEEP):
-    """An IntFlag for the architecture's bit fields.
+def bit_flags(kind: F) -> F:
+    """Class decorator for the architecture's bit fields: makes ``~`` the integer's.
 
-    Python's own ``~`` forgets bits that have no name, so ``flags & ~DEBUG`` would silently clear reserved bits too.
-    Here ``~`` is the integer's.
+    Python's own forgets bits that have no name, so ``flags & ~DEBUG`` would silently clear reserved bits too. (It is
+    copied into every subclass of IntFlag, hence a decorator and not a base class.)
     """
-
-    def __invert__(self) -> int:  # type: ignore[override]
-        return ~int(self)
+    kind.__invert__ = lambda self: ~int(self)  # type: ignore[assignment,method-assign]
+    return kind

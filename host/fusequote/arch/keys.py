@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from fusequote.arch.attributes import Attributes, MiscSelect
-from fusequote.arch.flags import BitFlags
+from fusequote.arch.flags import bit_flags
 from fusequote.arch.layout import U8, U16, U32, Bytes, Reserved, Struct, Sub
 
 
@@ -19,7 +19,8 @@ class KeyName(IntEnum):
     SEAL = 4
 
 
-class KeyPolicy(BitFlags):
+@bit_flags
+class KeyPolicy(IntFlag):
     """KEYREQUEST.KEYPOLICY. Bits 15:6 must be 0; bits 5:2 need KSS."""
 
     MRENCLAVE = 0x01

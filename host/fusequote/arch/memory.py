@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from fusequote.arch.attributes import Attributes, MiscSelect
-from fusequote.arch.flags import BitFlags
+from fusequote.arch.flags import bit_flags
 from fusequote.arch.layout import U8, U16, U32, U64, Bytes, Reserved, Struct, Sub
 from fusequote.arch.text import flag_names
 
@@ -63,7 +63,8 @@ class PageType(IntEnum):
     PT_SS_REST = 6
 
 
-class SecInfoFlags(BitFlags):
+@bit_flags
+class SecInfoFlags(IntFlag):
     """SECINFO.FLAGS bits 5:0, and the page types that one meets as ready-made combinations to OR in."""
 
     R = 0x01
@@ -118,7 +119,8 @@ class SecInfo(Struct, size=64, align=64):
         return flags.to_bytes(8, "little") + self.to_bytes()[8:48]
 
 
-class TcsFlags(BitFlags):
+@bit_flags
+class TcsFlags(IntFlag):
     """TCS.FLAGS."""
 
     DBGOPTIN = 0x1

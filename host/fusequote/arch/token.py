@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from enum import IntFlag
+
 from fusequote.arch.attributes import Attributes, MiscSelect
-from fusequote.arch.flags import BitFlags
+from fusequote.arch.flags import bit_flags
 from fusequote.arch.layout import U8, U16, U32, Bytes, Reserved, Struct, Sub
 
 
-class TokenValid(BitFlags):
+@bit_flags
+class TokenValid(IntFlag):
     """EINITTOKEN.VALID."""
 
     VALID = 0x1

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntFlag
 
 from fusequote.arch import PAGE_SIZE, Attributes, SigStruct
-from fusequote.arch.flags import BitFlags
+from fusequote.arch.flags import bit_flags
 from fusequote.arch.layout import U16, U32, U64, Bytes, Reserved, Struct, Sub
 from fusequote.enclave.errors import ImageError
 from fusequote.enclave.image import check_size
@@ -66,7 +67,8 @@ class PatchEntry(Struct, size=32, title="metadata patch"):
     unused = Bytes(16, 16)
 
 
-class EntryAttributes(BitFlags):
+@bit_flags
+class EntryAttributes(IntFlag):
     """What is done with the pages of a layout entry; only EADD and EEXTEND matter before EINIT."""
 
     EADD = 0x01
