@@ -36,6 +36,8 @@ class Ram(wiring.Component):
             raise ValueError(f"size must be a power of two from 2 to {SPRAM_BYTES}, not {size!r}")
         self.size = size
         self.spram = spram
+        #: Contents, for simulations to look at.
+        self.data = memory.MemoryData(shape=unsigned(8), depth=size, init=[])
         super().__init__({
             "en": In(1),
             "addr": In(range(size)),
@@ -67,8 +69,7 @@ class Ram(wiring.Component):
                 i_CLOCK=ClockSignal(), i_STANDBY=Const(0), i_SLEEP=Const(0), i_POWEROFF=Const(1), o_DATAOUT=word,
             )
             return m
-        m.submodules.mem = mem = memory.Memory(
-            shape=unsigned(8), depth=self.size, init=[], attrs={"ram_style": "block"})
+        m.submodules.mem = mem = memory.Memory(self.data, attrs={"ram_style": "block"})
         read = mem.read_port()
         write = mem.write_port()
         m.d.comb += [
