@@ -65,9 +65,6 @@ class Field(Generic[T]):
     def __get__(self, obj: Struct | None, owner: type) -> Self | T:
         return self if obj is None else self.decode(self.slice(obj.to_bytes()))
 
-    def __set__(self, obj: Struct, value: object) -> None:
-        raise AttributeError(f"{type(obj).__name__} is immutable: use replace({self.name}=...)")
-
     def slice(self, raw: bytes) -> bytes:
         """The field's own bytes out of the structure's."""
         return raw[self.offset : self.offset + self.size]
@@ -253,6 +250,9 @@ class Struct:
         object.__setattr__(self, "_raw", b"".join(f.default for f in self._table()))
         if values:
             object.__setattr__(self, "_raw", self._with(values))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: use replace({name}=...)")
 
     @classmethod
     def _table(cls) -> tuple[Field[Any], ...]:
