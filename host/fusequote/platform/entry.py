@@ -1,4 +1,6 @@
-"""An initialised enclave as the program that plays it sees it: enter, ask, leave."""
+"""An initialised enclave as the program that plays it sees it: enter, ask, leave; refusals with their
+reasons.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fusequote.arch import KeyRequest, Report, ReportBody, TargetInfo
-from fusequote.chip.client import Chip
-from fusequote.chip.handles import Handle, Ticket
+from fusequote.enclave.load import EnclaveSession, LaunchedEnclave
 from fusequote.platform.refusals import chip_refusals
 
 __all__ = ["Enclave", "Entered"]
@@ -18,37 +19,34 @@ __all__ = ["Enclave", "Entered"]
 class Entered:
     """One entry into an enclave. Its leaves speak for that enclave until EEXIT, and for no other."""
 
-    chip: Chip
-    ticket: Ticket
+    session: EnclaveSession
 
     def report(self, target: TargetInfo, reportdata: bytes) -> Report:
         """EREPORT; ``reportdata`` is 64 bytes. Raises :class:`Refused` (report.fault) for a bad TARGETINFO."""
         with chip_refusals():
-            return self.chip.ereport(self.ticket, target, reportdata)
+            return self.session.ereport(target, reportdata)
 
     def key(self, request: KeyRequest) -> bytes:
         """EGETKEY: 16 secret bytes, which crossed the link in the clear. Raises :class:`Refused` (key.*)."""
         with chip_refusals():
-            return self.chip.egetkey(self.ticket, request)
+            return self.session.egetkey(request)
 
     def verify(self, report: Report) -> bool:
         """VERIFYREPORT (ours): whether the MAC is good for this enclave; the report key stays in the chip."""
         with chip_refusals():
-            return self.chip.verifyreport(self.ticket, report)
+            return self.session.verifyreport(report)
 
 
 @dataclass(frozen=True)
 class Enclave:
-    """An initialised enclave: where it is in the chip, its first TCS, and its identity as the chip measured
-    it.
+    """An enclave that was launched. ``identity``: as the chip measured it, a REPORT body without REPORTDATA."""
 
-    ``identity`` is a REPORT body without REPORTDATA (SLOT_INFO).
-    """
+    launched: LaunchedEnclave
 
-    chip: Chip
-    handle: Handle
-    tcs: int
-    identity: ReportBody
+    @property
+    def identity(self) -> ReportBody:
+        """MRENCLAVE, MRSIGNER, SVNs and so on, as they will stand in every REPORT."""
+        return self.launched.identity
 
     @property
     def target_info(self) -> TargetInfo:
@@ -60,15 +58,9 @@ class Enclave:
         """EENTER, and EEXIT whatever happens within. Raises :class:`Refused` (report.fault) when it cannot
         be.
         """
-        with chip_refusals():
-            entry = self.chip.eenter(self.handle, self.tcs)
-        try:
-            yield Entered(self.chip, entry.ticket)
-        finally:
-            with chip_refusals():
-                self.chip.eexit(entry.ticket)
+        with chip_refusals(), self.launched.enter() as session:
+            yield Entered(session)
 
     def remove(self) -> None:
         """EREMOVE: frees the slot."""
-        with chip_refusals():
-            self.chip.eremove(self.handle)
+        self.launched.remove()

@@ -123,7 +123,7 @@ class QuotingEnclave:
             report=received.body,
         )
         signature, revoked = _sign(content, body, listed)
-        quote = QuoteV2(body=body, signature=self._encrypt(signature.to_bytes())).to_bytes()
+        quote = QuoteV2(body=body, signature=self._encrypt(signature.to_bytes()).to_bytes()).to_bytes()
         if sigrl and not sigrl_signature_holds(sigrl, self._constants.isk):
             raise refuse(Reason.SIGRL_SIGNATURE)
         if revoked:

@@ -1,0 +1,65 @@
+"""The architectural enclaves as images: what is measured is the source that plays them.
+
+Code pages of a Quoting or Provisioning Enclave are the files of this package that make up the program, the
+EPID library, and the services' public keys. Change a byte of any of them and MRENCLAVE changes. What is not
+measured is Python itself and the libraries from elsewhere (``cryptography``, GMP); an interpreter on a host
+is no enclave, and nothing here claims that the measured files are what actually runs (docs/threat-model.md).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fusequote.epid
+from fusequote.arch import AttributeFlags
+from fusequote.enclave import MemoryImage, image_from_files, sample_image, sign_image
+from fusequote.platform.constants import Constants
+from fusequote.platform.signers import Signers
+
+__all__ = ["AE_ISVPRODID", "AE_ISVSVN", "provisioning_image", "quoting_image", "signed_sample", "with_debug"]
+
+#: ISVPRODID and ISVSVN of Quoting and Provisioning Enclave: equal, for SEAL keys depend on both.
+AE_ISVPRODID, AE_ISVSVN = 1, 1
+
+_HERE = Path(__file__).parent
+_EPID = Path(fusequote.epid.__file__).parent
+_SHARED = ("constants.py", "entry.py", "epidblob.py", "epidfiles.py", "protocol.py", "sealing.py")
+
+
+def _architectural(
+    name: str, own: tuple[str, ...], attributes: AttributeFlags, constants: Constants, signers: Signers
+) -> MemoryImage:
+    files = {f"platform/{path}": (_HERE / path).read_bytes() for path in (*own, *_SHARED)}
+    for path in sorted(_EPID.rglob("*.py")):
+        files[f"epid/{path.relative_to(_EPID).as_posix()}"] = path.read_bytes()
+    files["service-keys.bin"] = constants.to_bytes()
+    image = image_from_files(name, files, attributes=attributes)
+    # DEBUG is under the mask: an architectural enclave never runs with its memory open.
+    sigstruct = sign_image(image, signers.architectural, isvprodid=AE_ISVPRODID, isvsvn=AE_ISVSVN, allow_debug=False)
+    return image.signed(sigstruct)
+
+
+def quoting_image(constants: Constants, signers: Signers) -> MemoryImage:
+    """The Quoting Enclave, signed; it has no PROVISIONKEY."""
+    own = ("quoting.py", "application.py")
+    return _architectural("fusequote emulated QE", own, AttributeFlags.MODE64BIT, constants, signers)
+
+
+def provisioning_image(constants: Constants, signers: Signers) -> MemoryImage:
+    """The Provisioning Enclave, signed, with PROVISIONKEY."""
+    attributes = AttributeFlags.MODE64BIT | AttributeFlags.PROVISIONKEY
+    return _architectural("fusequote emulated PvE", ("provisioning.py",), attributes, constants, signers)
+
+
+def signed_sample(signers: Signers, *, isvprodid: int = 1, isvsvn: int = 1) -> MemoryImage:
+    """The sample application, 64 KiB, signed; it may run with DEBUG."""
+    image = sample_image()
+    return image.signed(sign_image(image, signers.application, isvprodid=isvprodid, isvsvn=isvsvn))
+
+
+def with_debug(image: MemoryImage) -> MemoryImage:
+    """The same image with DEBUG asked for: MRENCLAVE stays, ATTRIBUTES differ."""
+    attributes = image.secs.attributes
+    flags = int(attributes.flags) | int(AttributeFlags.DEBUG)
+    secs = image.secs.replace(attributes=attributes.replace(flags=flags))
+    return MemoryImage(image.name, secs, list(image.operations()), image.sigstruct)

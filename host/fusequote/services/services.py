@@ -1,0 +1,54 @@
+"""All services of a home folder in one process: provisioning server and attestation service over one store."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from fusequote.arch import Psvn
+from fusequote.home import Home
+from fusequote.maker.records import DeviceRecord
+from fusequote.platform.constants import Constants
+from fusequote.platform.images import AE_ISVPRODID, AE_ISVSVN
+from fusequote.platform.signers import Signers, mrsigner_of
+from fusequote.services.attestation import AttestationService
+from fusequote.services.derivation import ProvisioningIdentity
+from fusequote.services.provisioning import ProvisioningServer
+from fusequote.services.registry import Registry
+from fusequote.services.roots import load_service_keys
+from fusequote.services.store import Store
+
+__all__ = ["Services"]
+
+
+class Services:
+    """``store_url`` is an SQLAlchemy URL; None is ``services.db`` of the home folder. Close it in the end."""
+
+    def __init__(self, home: Home, store_url: str | None = None):
+        self.keys = load_service_keys(home)
+        self.store = Store.of(home, store_url)
+        identity = ProvisioningIdentity(mrsigner_of(Signers(home).architectural), AE_ISVPRODID)
+        self.registry = Registry(self.store, identity)
+        self.provisioning = ProvisioningServer(self.registry, self.keys)
+        self.attestation = AttestationService(self.registry, self.keys)
+
+    @property
+    def constants(self) -> Constants:
+        """The public keys that platforms build into their architectural enclaves."""
+        return Constants(self.keys.epid_signing.public_key(), self.keys.qsdk.public_key())
+
+    def import_device(self, record: DeviceRecord) -> bytes:
+        """Take over a device from the maker: its PPID. Opens an EPID group for its TCB when there is none."""
+        psvn = Psvn(cpusvn=record.cpusvn, isvsvn=AE_ISVSVN)
+        if psvn not in self.registry.levels():
+            self.registry.create_group(psvn)
+        return self.registry.register(record.device_id, record.root_provisioning_key, record.cpusvn)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
