@@ -220,7 +220,8 @@ def test_signature_form(members):
 
 
 @given(st.builds(
-    GidFields, hash_alg=st.sampled_from(list(HashAlg)), usage=st.integers(0, 255), issuer=st.integers(0, 4095),
+    GidFields, hash_alg=st.sampled_from(list(HashAlg)), usage=st.integers(0, 255),
+    issuer=st.integers(0, 4095),
     vendor=st.integers(0, 0xFFFFF), product=st.integers(0, 0xFFFF), reserved=st.integers(0, 0xFFFFFFFF),
     core=st.integers(0, 0xFFFFFFFF),
 ))  # fmt: skip

@@ -124,10 +124,12 @@ class Member:
             )
         T, R2, a, b, rx, rf, ra, rb = (presig or self.presign()).take()
         key, arithmetic = self._key, self._a
-        if basename is None:
-            B = random_point(arithmetic, self._draw)
-        else:
-            B = g1_hash(self.hash_alg, basename, arithmetic)
+        unlinkable = basename is None
+        B = (
+            random_point(arithmetic, self._draw)
+            if unlinkable
+            else g1_hash(self.hash_alg, basename, arithmetic)
+        )
         base = arithmetic.g1_prepare(B) if not arithmetic.constant_time else B
         K = arithmetic.g1_sum_secret([(base, key.f)])
         R1 = arithmetic.g1_sum_secret([(base, rf)])
