@@ -28,6 +28,7 @@ __all__ = [
     "Phase",
     "Reason",
     "ReasonGiven",
+    "ResultDocument",
     "Step",
     "StepEvent",
     "Verdict",
@@ -178,11 +179,35 @@ class ErrorDocument:
         return {"schema": SCHEMA, "type": "error", "emulated": True, **dataclasses.asdict(self)}
 
 
+@dataclass(frozen=True)
+class ResultDocument:
+    """What a command found: its facts, and the verdict and events where it has them. ``notes`` are for
+    people.
+    """
+
+    command: str
+    facts: Mapping[str, str | int | bool]
+    verdict: Verdict | None = None
+    events: tuple[StepEvent, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "type": "result",
+            "emulated": True,
+            "hardware_backed": False,
+            "command": self.command,
+            "facts": dict(self.facts),
+            "verdict": None if self.verdict is None else self.verdict.to_json(),
+            "events": [event.to_json() for event in self.events],
+            "notes": list(self.notes),
+        }
+
+
 def refuse(reason: Reason, detail: str = "", *, hint: str | None = None) -> Refused:
     """The exception by which a party says no: its message is the reason's meaning and ``detail``."""
-    return Refused(
-        f"{reason.meaning} ({detail})" if detail else reason.meaning, reason=reason.value, hint=hint
-    )
+    return Refused(f"{reason.meaning} ({detail})" if detail else reason.meaning, reason=reason.value, hint=hint)
 
 
 def build_schema() -> dict[str, Any]:
@@ -206,11 +231,9 @@ def build_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{SCHEMA}: verdicts, step events and errors of fusequote (emulated)",
-        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("verdict", "event", "error")],
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("verdict", "event", "error", "result")],
         "$defs": {
-            "reason": {
-                "oneOf": [{"const": r.value, "title": r.step.value, "description": r.meaning} for r in Reason]
-            },
+            "reason": {"oneOf": [{"const": r.value, "title": r.step.value, "description": r.meaning} for r in Reason]},
             "verdict": document(
                 "verdict",
                 {
@@ -247,6 +270,17 @@ def build_schema() -> dict[str, Any]:
                     "facts": facts,
                 },
             ),
+            "result": document(
+                "result",
+                {
+                    "hardware_backed": {"const": False},
+                    "command": text,
+                    "facts": facts,
+                    "verdict": {"anyOf": [{"$ref": "#/$defs/verdict"}, {"type": "null"}]},
+                    "events": {"type": "array", "items": {"$ref": "#/$defs/event"}},
+                    "notes": {"type": "array", "items": text},
+                },
+            ),
             "error": document(
                 "error",
                 {
@@ -263,9 +297,7 @@ def build_schema() -> dict[str, Any]:
 
 def load_schema() -> dict[str, Any]:
     """The schema as shipped with the package."""
-    return json.loads(
-        importlib.resources.files("fusequote").joinpath("schema/verdict-1.json").read_text("utf-8")
-    )
+    return json.loads(importlib.resources.files("fusequote").joinpath("schema/verdict-1.json").read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def _architectural(
     name: str, own: tuple[str, ...], attributes: AttributeFlags, constants: Constants, signers: Signers
 ) -> MemoryImage:
     files = {f"platform/{path}": (_HERE / path).read_bytes() for path in (*own, *_SHARED)}
-    for path in sorted(_EPID.rglob("*.py")):
+    for path in sorted(path for path in _EPID.rglob("*") if path.suffix in (".py", ".c", ".h")):
         files[f"epid/{path.relative_to(_EPID).as_posix()}"] = path.read_bytes()
     files["service-keys.bin"] = constants.to_bytes()
     image = image_from_files(name, files, attributes=attributes)

@@ -1,0 +1,252 @@
+"""The Python API: a platform up to the quote, a relying party's verdict, and the whole chain in one call.
+
+::
+
+    with Platform.manufacture(home=folder) as platform:
+        enclave = platform.launch("app.sgxs")
+        quote = platform.quote(enclave, b"data", spid=spid).quote
+    verdict = verify(quote, Policy.for_enclave(enclave.enclave.identity), home=folder)
+
+    result = attest("app.sgxs", home=folder, listener=print)
+    result.verdict.accepted
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fusequote.arch import SignType, SigStruct
+from fusequote.chain import EnclaveFile, Platform, Progress, simulated_chip_url
+from fusequote.chip.identity import Identity
+from fusequote.errors import Refused, UsageError
+from fusequote.home import Home
+from fusequote.platform.application import ApplicationEnclave
+from fusequote.platform.images import with_debug
+from fusequote.platform.quoting import QuoteResult
+from fusequote.relying import NonceFolder, Policy, appraise
+from fusequote.services.attestation import SignedReport
+from fusequote.services.services import Services
+from fusequote.steps import Listener, Meter, Steps
+from fusequote.verdict import Party, ResultDocument, Step, StepEvent, Verdict
+
+__all__ = [
+    "ApplicationEnclave",
+    "AttestResult",
+    "Home",
+    "Platform",
+    "Policy",
+    "QuoteResult",
+    "Services",
+    "SignType",
+    "Verdict",
+    "attest",
+    "chip_notes",
+    "policy_for",
+    "simulated_chip_url",
+    "verify",
+    "with_debug",
+]
+
+
+def chip_notes(identity: Identity) -> tuple[str, ...]:
+    """What has to be said about a chip wherever its answers are shown."""
+    notes = ["emulated: a verdict of this chain is no evidence about real hardware"]
+    if not identity.rsa_enforced:
+        notes.append("this chip does not check the RSA signature of the SIGSTRUCT at EINIT")
+    if not identity.hardware_entropy:
+        notes.append("this chip's randomness is simulated")
+    if not identity.signed_entry:
+        notes.append("whoever has the chip's port can enter any enclave that it can launch")
+    notes.append("EGETKEY's answer crosses the link in the clear: who reads the wire has that enclave's keys")
+    return tuple(notes)
+
+
+def policy_for(sigstruct: SigStruct, **more: Any) -> Policy:
+    """The policy that wants the enclave that this SIGSTRUCT vouches for, and no older ISVSVN."""
+    return Policy(
+        mrenclaves=frozenset({sigstruct.enclavehash}),
+        mrsigners=frozenset({sigstruct.mrsigner}),
+        isvprodid=sigstruct.isvprodid,
+        min_isvsvn=sigstruct.isvsvn,
+        **more,
+    )
+
+
+def verify(
+    quote: bytes,
+    policy: Policy,
+    *,
+    home: Home | str | Path | None = None,
+    services: Services | None = None,
+    nonce: str | None = None,
+    listener: Listener | None = None,
+) -> Verdict:
+    """The verdict on a quote: the attestation service reports on it, the relying party judges the report.
+
+    ``services`` are those to ask, by default the home folder's own. ``nonce`` is one that the relying party
+    of this home folder gave out (:class:`~fusequote.relying.NonceFolder`); by default a fresh one. Never
+    raises :class:`Refused`: a service that refuses the quote is a verdict.
+    """
+    home = home if isinstance(home, Home) else Home(home)
+    steps = Steps(listener, Meter(wants_cycles=False))
+    own = Services(home) if services is None else None
+    try:
+        return _verify(quote, policy, services or own, NonceFolder(home.relying), nonce, steps)[0]
+    finally:
+        if own is not None:
+            own.close()
+
+
+def _verify(
+    quote: bytes, policy: Policy, services: Services, nonces: NonceFolder, nonce: str | None, steps: Steps
+) -> tuple[Verdict, SignedReport | None]:
+    nonce = nonce or nonces.issue()
+    try:
+        with steps.step(Step.VERIFY, "attestation report and verdict") as facts:
+            report = services.attestation.report(quote, nonce)
+            steps.exchange(
+                "attestation report",
+                Party.RELYING_PARTY,
+                Party.ATTESTATION_SERVICE,
+                sent=len(quote),
+                received=len(report.body),
+            )
+            verdict = appraise(
+                report.body,
+                report.signature,
+                report.chain_pem,
+                policy,
+                root=services.keys.report_root,
+                quote=quote,
+                nonce=nonce,
+                nonces=nonces,
+            )
+            facts.update(accepted=verdict.accepted, reason=verdict.codes[0].value)
+    except Refused as error:
+        return Verdict.refused(error), None
+    return verdict, report
+
+
+@dataclass(frozen=True)
+class AttestResult:
+    """What a run of the whole chain left. ``quote`` and ``report`` are None when it did not get that far."""
+
+    verdict: Verdict
+    device_id: bytes
+    notes: tuple[str, ...]
+    events: tuple[StepEvent, ...] = field(repr=False)
+    quote: bytes | None = field(default=None, repr=False)
+    report: SignedReport | None = field(default=None, repr=False)
+    chip_commands: int = 0
+    chip_cycles: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One ``result`` document of the schema."""
+        facts: dict[str, str | int | bool] = {
+            "device_id": self.device_id.hex(),
+            "chip_commands": self.chip_commands,
+        }
+        if self.chip_cycles is not None:
+            facts["chip_cycles"] = self.chip_cycles
+        if self.quote is not None:
+            facts["quote"] = self.quote.hex()
+        return ResultDocument("attest", facts, self.verdict, self.events, self.notes).to_json()
+
+
+def attest(
+    image: EnclaveFile = None,
+    sigstruct: Path | str | None = None,
+    *,
+    url: str | None = None,
+    home: Home | str | Path | None = None,
+    services: Services | None = None,
+    policy: Policy | None = None,
+    report_data: bytes | None = None,
+    spid: bytes | None = None,
+    sign_type: SignType = SignType.UNLINKABLE,
+    debug: bool = False,
+    reprovision: bool = False,
+    listener: Listener | None = None,
+    progress: Progress | None = None,
+) -> AttestResult:
+    """The six steps, from the fuse to a verdict, on the chip at ``url`` (None: the home folder's model chip).
+
+    ``image``: the enclave's file, or None for the sample. ``policy``: what the relying party wants, by
+    default exactly the enclave that the SIGSTRUCT vouches for, not in DEBUG. ``report_data``: up to 64 bytes,
+    by default a hash of the relying party's nonce. ``spid``: 16 bytes, by default the home folder's own. A
+    blank chip is manufactured; a platform that has an EPID key keeps it unless ``reprovision`` is set. A
+    refusal at any step is a verdict with its reason; everything else raises.
+    """
+    home = home if isinstance(home, Home) else Home(home)
+    if report_data is not None and len(report_data) > 64:
+        raise UsageError(f"REPORTDATA holds 64 bytes, not {len(report_data)}")
+    events: list[StepEvent] = []
+
+    def note(event: StepEvent) -> None:
+        events.append(event)
+        if listener is not None:
+            listener(event)
+
+    with Platform(url, home=home, services=services, listener=note) as platform:
+        run = _Run(platform, NonceFolder(home.relying), spid or home.secret("spid", 16), sign_type, reprovision)
+        try:
+            verdict = run(image, sigstruct, policy, report_data, debug, progress)
+        except Refused as error:
+            verdict = Verdict.refused(error)
+        meter = platform.meter
+        return AttestResult(
+            verdict=verdict,
+            device_id=platform.device_id,
+            notes=chip_notes(platform.chip.identity),
+            events=tuple(events),
+            quote=run.quote,
+            report=run.report,
+            chip_commands=meter.commands,
+            chip_cycles=meter.cycles if meter.wants_cycles else None,
+        )
+
+
+class _Run:
+    """One run of the chain; keeps what it reached."""
+
+    def __init__(self, platform: Platform, nonces: NonceFolder, spid: bytes, sign_type: SignType, reprovision: bool):
+        self._platform, self._nonces = platform, nonces
+        self._spid, self._sign_type, self._reprovision = spid, sign_type, reprovision
+        self.quote: bytes | None = None
+        self.report: SignedReport | None = None
+
+    def __call__(
+        self,
+        image: EnclaveFile,
+        sigstruct: Path | str | None,
+        policy: Policy | None,
+        report_data: bytes | None,
+        debug: bool,
+        progress: Progress | None,
+    ) -> Verdict:
+        platform, nonce = self._platform, self._nonces.issue()
+        data = hashlib.sha256(nonce.encode()).digest() if report_data is None else report_data
+        opened = platform.open_image(image, sigstruct, debug=debug)
+        try:
+            platform.ensure_manufactured()
+            _ = platform.quoting_enclave
+            application = platform.launch(opened, progress=progress)
+            if policy is None and opened.sigstruct is not None:
+                policy = policy_for(opened.sigstruct, report_data=data, spid=self._spid, sign_type=self._sign_type)
+        finally:
+            if opened is not image:
+                opened.close()
+        reported = platform.report(application, data)
+        if self._reprovision or not platform.is_provisioned():
+            platform.provision()
+        sigrl = platform.services.attestation.sigrl(platform.gid())
+        result = platform.quote_report(
+            reported, spid=self._spid, sign_type=self._sign_type, nonce=secrets.token_bytes(16), sigrl=sigrl
+        )
+        self.quote = result.quote
+        verdict, self.report = _verify(result.quote, policy, platform.services, self._nonces, nonce, platform.steps)
+        return verdict
