@@ -24,8 +24,6 @@ LINK_TOO_LONG = 0x4004
 
 _TO_STUFF = re.compile(rb"[\x7d\x7e]")
 _STUFFED = re.compile(rb"\x7d(.)", re.DOTALL)
-#: 7D 7D is an escaped 5D, so only an odd run of 7D at the end leaves an escape open.
-_ESCAPES_AT_END = re.compile(rb"\x7d*\Z")
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,8 @@ class Decoder:
         self.reset()
         if not raw:
             return None
-        escapes = _ESCAPES_AT_END.search(raw)
-        aborted = escapes is not None and len(escapes[0]) % 2 == 1
+        # 7D 7D is an escaped 5D, so only an odd run of 7D at the end leaves an escape open.
+        aborted = (len(raw) - len(raw.rstrip(ESCAPE))) % 2 == 1
         body = _STUFFED.sub(_unescape, raw[:-1] if aborted else raw)
         if overflow or len(body) > self._max_body:
             return BadFrame(LINK_TOO_LONG)
