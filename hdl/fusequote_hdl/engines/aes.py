@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .blockram import BLOCK_RAM, registered
+from .blockram import BlockRAM
 
 __all__ = ["AES128", "SBOX"]
 
@@ -79,12 +79,18 @@ class AES128(wiring.Component):
     clear: In(1)
     idle: Out(1)
 
+    def __init__(self):
+        super().__init__()
+        # Attributes, for a test to see that no secret stays.
+        self.state = BlockRAM(width=8, depth=32)
+        self.round_key = BlockRAM(width=8, depth=32)  # words 16..31 are never written: zeros
+
     def elaborate(self, platform):
         m = Module()
 
         m.submodules.sbox = sbox = Memory(shape=8, depth=256, init=SBOX, attrs={"ram_style": "block"})
-        m.submodules.state = state = Memory(shape=8, depth=32, init=[], attrs=BLOCK_RAM)
-        m.submodules.roundkey = roundkey = Memory(shape=8, depth=32, init=[], attrs=BLOCK_RAM)  # 16..31 stay zero
+        m.submodules.state = state = self.state
+        m.submodules.round_key = round_key = self.round_key
 
         # ---- Control -------------------------------------------------------------------------------------
         step = Signal()  # everything moves on
@@ -93,7 +99,7 @@ class AES128(wiring.Component):
         read = Signal()  # one byte of the result is taken
         fresh = Signal()  # there is a result of which no byte is taken
         turn = Signal(range(11))  # 0: idle, loading, reading; 1..10: round
-        count, count1, count2 = Signal(5), Signal(5), Signal(5)  # m, and m one and two steps ago
+        count, count1, count2 = Signal(5), Signal(5, init=16), Signal(5, init=16)  # m now, 1 and 2 steps ago
         still = Signal()
         window = Signal()  # m = 1..16 while loading or reading, or idle at m = 1
         m.d.comb += [
@@ -118,7 +124,8 @@ class AES128(wiring.Component):
                 with m.If(last | read | (wipe & turn[0])):
                     m.d.sync += [turn.eq(0), fresh.eq(last), wipe.eq(0)]
         with m.If(self.clear):
-            m.d.sync += [count.eq(0), turn.eq(0), window.eq(0), load.eq(0), read.eq(0), fresh.eq(0), wipe.eq(1)]
+            m.d.sync += [count.eq(0), count1.eq(16), count2.eq(16), turn.eq(0)]
+            m.d.sync += [window.eq(0), load.eq(0), read.eq(0), fresh.eq(0), wipe.eq(1)]
 
         # ---- Memories ------------------------------------------------------------------------------------
         # State is read in order while loading and reading, from the half that the result is in (0, because
@@ -130,26 +137,26 @@ class AES128(wiring.Component):
             ordered.eq(still & ~count[4]),
             column.eq(Mux(count[4], 0, count[2:4] + 1)),
         ]
-        state_w, state_r = state.write_port(), state.read_port(domain="comb")
-        byte, new_byte = registered(m, state_r, en=step, name="byte"), Signal(8)
+        byte, new_byte = state.read_data, Signal(8)
         m.d.comb += [
-            state_r.addr.eq(Cat(
+            state.read_en.eq(step),
+            state.read_addr.eq(Cat(
                 count[0:2],
                 Mux(ordered, count[2:4], (column + count[0:2])[0:2]),
                 ~ordered & (turn[0] ^ ~count[4]),
             )),
-            state_w.addr.eq(Cat(count2[0:4], turn[0])),
-            state_w.data.eq(new_byte),
-            state_w.en.eq(step & ~count2[4] & ~read),
+            state.write_en.eq(step & ~count2[4] & ~read),
+            state.write_addr.eq(Cat(count2[0:4], turn[0])),
+            state.write_data.eq(new_byte),
         ]
         # The round key's byte m is read while byte m - 1 is written; m = 16..19 reads zero, as does a wipe.
-        key_w, key_r = roundkey.write_port(), roundkey.read_port(domain="comb")
-        old_key, new_key = registered(m, key_r, en=step, name="old_key"), Signal(8)
+        old_key, new_key = round_key.read_data, Signal(8)
         m.d.comb += [
-            key_r.addr.eq(Cat(count[0:4], count[4] | wipe)),
-            key_w.addr.eq(count1[0:4]),
-            key_w.data.eq(new_key),
-            key_w.en.eq(step & ~count1[4]),
+            round_key.read_en.eq(step),
+            round_key.read_addr.eq(Cat(count[0:4], count[4] | wipe)),
+            round_key.write_en.eq(step & ~count1[4]),
+            round_key.write_addr.eq(count1[0:4]),
+            round_key.write_data.eq(new_key),
         ]
         sbox_r = sbox.read_port()
         key_turn, key_turn1 = Signal(), Signal()  # the S-box looks up, has looked up, a key byte

@@ -2,11 +2,10 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .aes import AES128
-from .blockram import BLOCK_RAM, registered
+from .blockram import BlockRAM
 
 __all__ = ["CMAC"]
 
@@ -35,9 +34,9 @@ class CMAC(wiring.Component):
 
     **Time.** It depends on the handshakes and the length of the message only. With no stream waiting, a
     message of n = max(1, ceil(length / 16)) blocks takes **n * 218 + 33** cycles from its first beat to the
-    first byte of the tag, one more if an ``empty`` beat ends it, and the next
-    message may begin 16 cycles after that; bytes of the next block are taken while AES works on one. A key
-    takes 335 cycles from its first beat until ``data`` is ready.
+    first byte of the tag (one more if n is 1 and an ``empty`` beat ends it), and the next message may begin
+    16 cycles after that. Bytes of the next block are taken while AES works on one. A key takes 316 cycles
+    from when its first beat is offered until ``data`` is ready.
 
     **Memory.** One block RAM of 64 words of two bytes beside the three of AES. See there for why the engine
     wipes itself after reset, and for what a clock domain of one's own owes to an iCE40.
@@ -64,18 +63,18 @@ class CMAC(wiring.Component):
     clear: In(1)
     idle: Out(1)
 
+    def __init__(self):
+        super().__init__()
+        self.aes = AES128()
+        # Words 0..15: the key (low bytes) and the pending block (high). High bytes of 16..31: L, 32..47: K1,
+        # 48..63: K2. Never read and written in one cycle.
+        self.memory = BlockRAM(width=16, depth=64, granularity=8)
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.aes = aes = AES128()
-
-        # Words 0..15: the key (low bytes) and the pending block (high). High bytes of 16..31: L, 32..47: K1,
-        # 48..63: K2. Never read and written in one cycle, so that it needs no bypass (see aes.py).
-        word = data.StructLayout({"key": 8, "block": 8})
-        m.submodules.memory = memory = Memory(
-            shape=16, depth=64, init=[], attrs=BLOCK_RAM)
-        write, fetch = memory.write_port(granularity=8), memory.read_port(domain="comb")
-        reading = Signal()
-        got = data.View(word, registered(m, fetch, en=reading, name="got"))
+        m.submodules.aes = aes = self.aes
+        m.submodules.memory = memory = self.memory
+        got = data.View(data.StructLayout({"key": 8, "block": 8}), memory.read_data)
 
         state = Signal(_State)
         count, region = Signal(4), Signal(2)
@@ -105,7 +104,7 @@ class CMAC(wiring.Component):
             aes.i.payload.data.eq(got.block ^ mask),
             aes.i.payload.chain.eq(chain),
             aes.i.valid.eq((state == _State.LOAD) & ready),
-            self.tag.payload.eq(aes.o.payload),
+            self.tag.payload.eq(Mux(self.tag.valid, aes.o.payload, 0)),  # what AES has in work stays inside
             self.tag.valid.eq((state == _State.TAG) & aes.o.valid),
             aes.o.ready.eq((state == _State.SUBKEY) | ((state == _State.TAG) & self.tag.ready)),
         ]
@@ -120,17 +119,17 @@ class CMAC(wiring.Component):
 
         fresh_key, fresh_block = Signal(8), Signal(8)
         m.d.comb += [
-            write.data.eq(Cat(fresh_key, fresh_block)),
-            write.addr.eq(Cat(count, region)),
-            fetch.addr.eq(Cat(count, region)),
+            memory.write_data.eq(Cat(fresh_key, fresh_block)),
+            memory.write_addr.eq(Cat(count, region)),
+            memory.read_addr.eq(Cat(count, region)),
         ]
         with m.If(advance):
             m.d.sync += count.eq(count + Mux(state == _State.DOUBLE, 15, 1))
 
-        m.d.comb += reading.eq(~write.en.any())
+        m.d.comb += memory.read_en.eq(~memory.write_en.any())
         with m.Switch(state):
             with m.Case(_State.WIPE):
-                m.d.comb += [write.en.eq(0b11), advance.eq(1)]
+                m.d.comb += [memory.write_en.eq(0b11), advance.eq(1)]
                 m.d.sync += [region.eq(region + wrapped), mask.eq(0), carry.eq(0)]
                 with m.If(wrapped & (region == 3)):
                     m.d.sync += state.eq(_State.FILL)
@@ -138,14 +137,14 @@ class CMAC(wiring.Component):
             with m.Case(_State.KEY):
                 m.d.comb += [
                     fresh_key.eq(self.key.payload),  # and a block of zeros, to make L from
-                    write.en.eq(self.key.valid.replicate(2)),
+                    memory.write_en.eq(self.key.valid.replicate(2)),
                     advance.eq(self.key.valid),
                 ]
                 with m.If(self.key.valid & wrapped):
                     m.d.sync += state.eq(_State.LOAD)
 
             with m.Case(_State.FILL):
-                m.d.comb += [fresh_block.eq(beat.data), write.en.eq(take << 1), advance.eq(take)]
+                m.d.comb += [fresh_block.eq(beat.data), memory.write_en.eq(take << 1), advance.eq(take)]
                 with m.If(quiet & self.key.valid):
                     m.d.sync += [state.eq(_State.KEY), keyed.eq(0)]
                 with m.Elif(waiting & self.data.valid):
@@ -162,14 +161,14 @@ class CMAC(wiring.Component):
 
             with m.Case(_State.PAD):
                 # The first byte written is 0x80, the rest are zeros; carry is free to tell them apart.
-                m.d.comb += [fresh_block[7].eq(~carry), write.en.eq(0b10), advance.eq(1)]
+                m.d.comb += [fresh_block[7].eq(~carry), memory.write_en.eq(0b10), advance.eq(1)]
                 m.d.sync += carry.eq(~wrapped)
                 with m.If(wrapped):
                     m.d.sync += state.eq(_State.LOAD)
 
             with m.Case(_State.LOAD):
                 accepted = aes.i.ready & ready
-                m.d.comb += reading.eq(~ready | accepted)
+                m.d.comb += memory.read_en.eq(~ready | accepted)
                 with m.If(accepted & (count == 0)):
                     m.d.sync += [ready.eq(0), mask.eq(0), chain.eq(keyed)]
                     with m.If(~keyed):
@@ -178,9 +177,9 @@ class CMAC(wiring.Component):
                         m.d.sync += state.eq(_State.TAG)
                     with m.Else():
                         m.d.sync += state.eq(_State.FILL)
-                with m.Elif(reading):
+                with m.Elif(memory.read_en):
                     with m.If(final & ~mask_due):
-                        m.d.comb += fetch.addr[4:6].eq(Cat(padded, 1))
+                        m.d.comb += memory.read_addr[4:6].eq(Cat(padded, 1))
                         m.d.sync += [mask_due.eq(1), ready.eq(0)]
                     with m.Else():
                         m.d.comb += advance.eq(1)
@@ -189,7 +188,7 @@ class CMAC(wiring.Component):
             with m.Case(_State.SUBKEY):
                 m.d.comb += [
                     fresh_block.eq(aes.o.payload),
-                    write.en.eq(aes.o.valid << 1),
+                    memory.write_en.eq(aes.o.valid << 1),
                     advance.eq(aes.o.valid & ~wrapped),
                 ]
                 with m.If(aes.o.valid):
@@ -203,8 +202,8 @@ class CMAC(wiring.Component):
                 with m.If(mask_due):
                     m.d.comb += [
                         fresh_block.eq(doubled),
-                        write.en.eq(0b10),
-                        write.addr[4:6].eq(region + 1),
+                        memory.write_en.eq(0b10),
+                        memory.write_addr[4:6].eq(region + 1),
                         advance.eq(~((count == 0) & (region == 2))),
                     ]
                     m.d.sync += carry.eq(got.block[7])
