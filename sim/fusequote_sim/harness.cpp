@@ -61,7 +61,8 @@ private:
 
 class Machine {
 public:
-    Machine(int fuses, int secret, const char* waves) : chip_(&context_), fuses_(fuses), entropy_(secret) {
+    Machine(BytePort& port, int fuses, int secret, const char* waves)
+        : chip_(&context_), port_(port), fuses_(fuses), entropy_(secret) {
 #ifdef FUSEQUOTE_WAVES
         if (waves) waves_ = std::make_unique<Waves>(chip_, context_, waves);
 #else
@@ -69,32 +70,31 @@ public:
 #endif
     }
     void reset() {
-        entropy_.reset();
         chip_.rst = 1;
-        for (int i = 0; i < kResetCycles; i++) cycle(nullptr);
+        for (int i = 0; i < kResetCycles; i++) cycle();
         chip_.rst = 0;
+        entropy_.reset();
         quiet_ = false;  // whatever it says in reset, it has to boot
     }
-    // One clock cycle; without a port, nothing is offered or taken.
-    void cycle(BytePort* port) {
-        chip_.rx___05Fvalid = port && !port->received.empty();
-        chip_.rx___05Fpayload = chip_.rx___05Fvalid ? port->received.front() : 0;
-        chip_.tx___05Fready = port && port->sending.size() < BytePort::kLimit;
-        chip_.entropy___05Fvalid = port != nullptr;
-        chip_.entropy___05Fpayload = entropy_.peek();
-        chip_.fuse___05Frdata = fuse_data_;
-        half(0);
-
+    // One clock cycle. The model has flip-flops before its inputs (fusequote_sim.elaborate), so its outputs are those of
+    // the cycle at hand, and its inputs those of the next one. In reset, nothing is offered or taken.
+    void cycle() {
         // What the block says in this cycle counts at the edge that ends it.
-        const bool sent = chip_.tx___05Fvalid && chip_.tx___05Fready;
-        const bool received = chip_.rx___05Fvalid && chip_.rx___05Fready;
-        quiet_ = chip_.idle && !chip_.tx___05Fvalid && !chip_.rx___05Fvalid;
-        if (sent) port->sending.push_back(chip_.tx___05Fpayload);
-        if (received) port->received.pop_front();
+        if (chip_.tx___05Fvalid && chip_.tx___05Fready) port_.sending.push_back(chip_.tx___05Fpayload);
+        if (chip_.rx___05Fvalid && chip_.rx___05Fready) port_.received.pop_front();
         if (chip_.entropy___05Fvalid && chip_.entropy___05Fready) entropy_.take();
-        fuse_data_ = fuses_.read(chip_.fuse___05Faddr);
-        if (chip_.fuse___05Fpgm && !chip_.rst) fuses_.burn(chip_.fuse___05Faddr, chip_.fuse___05Fwdata);
+        chip_.fuse___05Frdata = fuses_.read(chip_.fuse___05Faddr);
+        if (chip_.fuse___05Fpgm && !in_reset_) fuses_.burn(chip_.fuse___05Faddr, chip_.fuse___05Fwdata);
+
+        chip_.rx___05Fvalid = !chip_.rst && !port_.received.empty();
+        chip_.rx___05Fpayload = chip_.rx___05Fvalid ? port_.received.front() : 0;
+        chip_.tx___05Fready = !chip_.rst && port_.sending.size() < BytePort::kLimit;
+        chip_.entropy___05Fvalid = !chip_.rst;
+        chip_.entropy___05Fpayload = entropy_.peek();
+        in_reset_ = chip_.rst;
         half(1);
+        half(0);
+        quiet_ = chip_.idle && !chip_.tx___05Fvalid && !chip_.rx___05Fvalid;
         cycles_++;
     }
     // Nothing will happen until a byte comes.
@@ -129,12 +129,13 @@ private:
     }
     VerilatedContext context_;
     Vchip chip_;
+    BytePort& port_;
     FuseArray fuses_;
     Entropy entropy_;
 #ifdef FUSEQUOTE_WAVES
     std::unique_ptr<Waves> waves_;
 #endif
-    uint8_t fuse_data_ = 0;
+    bool in_reset_ = true;
     bool quiet_ = false;
     uint64_t cycles_ = 0;
 };
@@ -192,7 +193,7 @@ int run(Machine& machine, BytePort& port, Control& control) {
                 continue;
             }
         }
-        machine.cycle(&port);
+        machine.cycle();
     }
     return 0;
 }
@@ -224,8 +225,8 @@ int main(int argc, char** argv) {
     sigaction(SIGTERM, &action, nullptr);
     sigaction(SIGINT, &action, nullptr);
 
-    Machine machine(fuses, secret, waves);
     BytePort port(kind, bytes);
+    Machine machine(port, fuses, secret, waves);
     Control controller(control);
     return run(machine, port, controller);
 }

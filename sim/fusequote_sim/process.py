@@ -107,7 +107,7 @@ class SimulatedChip:
     def _start(
         self, program: Path, descriptors: dict[str, int], serve: str | None, waves: str | os.PathLike[str] | None
     ) -> subprocess.Popen[bytes]:
-        command = [str(program)]
+        command = [os.path.abspath(program)]
         for option, descriptor in descriptors.items():
             command += [option, str(descriptor)]
         if serve is not None:
