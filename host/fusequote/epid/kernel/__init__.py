@@ -108,6 +108,10 @@ class KernelArithmetic(Arithmetic):
         for kind, name in ((G1Tables, "g1_table"), (G2Lines, "g2_lines"), (GtTables, "gt_table")):
             self._sizes[kind] = self._function(f"{name}_size", [], size)()
 
+    def function(self, name: str):
+        """The kernel's function behind an operation, for measurements."""
+        return self._call[name]
+
     def _function(self, name: str, arguments: list, result):
         function = getattr(self._c, self._prefix + name)
         function.argtypes, function.restype = arguments, result
