@@ -56,7 +56,7 @@ class Link:
 
     def synchronise(self, *, first: bool = False) -> Identity:
         """Ask the chip where it stands. Raises :class:`LinkError` when nothing sensible comes."""
-        answer = self.ask(Command(Op.IDENTIFY), seconds=self._patience.first if first else None)
+        answer = self._ask(Command(Op.IDENTIFY), first=first)
         identity = Identity.from_bytes(answer.body)
         self._last = identity.last_seq
         self._in_step = True
@@ -66,17 +66,9 @@ class Link:
         """After a reset: the next numbered command asks first where the chip stands."""
         self._in_step = False
 
-    def ask(self, command: Command, *, seconds: float | None = None) -> Answer:
+    def ask(self, command: Command) -> Answer:
         """One unnumbered command. It may run more than once."""
-        watch = Watch(self._wire, command.op, seconds or self._patience.command, self._patience.retry)
-        asked = {self._send_unnumbered(command, watch, again=not self._in_step)}
-        while True:
-            event = self._receive(watch.until)
-            if isinstance(event, Answer) and event.op == command.op and event.seq in asked:
-                return event
-            if self._trouble(event, watch, others_are_late=True):
-                self._stats.retries += 1
-                asked.add(self._send_unnumbered(command, watch, again=True))
+        return self._ask(command, first=False)
 
     def run(self, command: Command) -> tuple[Done, Answer]:
         """One numbered command, run once, and its answer. Raises as :meth:`stream` does."""
@@ -102,6 +94,19 @@ class Link:
         self._in_step = False  # until the end: an exception on the way leaves answers under way
         _Stream(self, iter(commands), deliver, window).run()
         self._in_step = True
+
+    def _ask(self, command: Command, *, first: bool) -> Answer:
+        # A chip that boots loses what it is sent too early: ask again soon at first.
+        seconds = self._patience.first if first else self._patience.command
+        watch = Watch(self._wire, command.op, seconds, self._patience.retry, soon=first)
+        asked = {self._send_unnumbered(command, watch, again=not self._in_step)}
+        while True:
+            event = self._receive(watch.until)
+            if isinstance(event, Answer) and event.op == command.op and event.seq in asked:
+                return event
+            if self._trouble(event, watch, others_are_late=True):
+                self._stats.retries += 1
+                asked.add(self._send_unnumbered(command, watch, again=True))
 
     def _send_unnumbered(self, command: Command, watch: Watch, *, again: bool) -> int:
         self._echo = _next(self._echo)

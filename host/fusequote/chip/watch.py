@@ -37,14 +37,16 @@ class Patience:
 class Watch:
     """Watches over one command, or over a stream of them from one answer to the next.
 
-    ``deadline`` and ``until`` (the next moment to act) are times of the wire's clock.
+    ``deadline`` and ``until`` (the next moment to act) are times of the wire's clock. ``soon`` begins
+    with pauses of an eighth of ``retry``.
     """
 
-    def __init__(self, wire: Wire, op: int, seconds: float, retry: float):
+    def __init__(self, wire: Wire, op: int, seconds: float, retry: float, *, soon: bool = False):
         self._wire = wire
         self._op = op
         self._seconds = seconds
-        self._retry = retry
+        self._longest = retry * _LONGEST_PAUSE
+        self._retry = retry / _LONGEST_PAUSE if soon else retry
         self.progress(op)
 
     def progress(self, op: int) -> None:
@@ -60,7 +62,7 @@ class Watch:
 
     def sent(self, size: int) -> None:
         """``size`` bytes are on their way: their time on the wire does not count as silence."""
-        pause = self._retry * min(2**self._pauses, _LONGEST_PAUSE)
+        pause = min(self._retry * 2**self._pauses, self._longest)
         travel = 2 * size * self._wire.seconds_per_byte
         self.until = min(self.deadline, self._wire.clock() + pause + travel)
 
