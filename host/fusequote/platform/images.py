@@ -8,6 +8,8 @@ is no enclave, and nothing here claims that the measured files are what actually
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import fusequote.epid
@@ -26,13 +28,19 @@ _EPID = Path(fusequote.epid.__file__).parent
 _SHARED = ("constants.py", "entry.py", "epidblob.py", "epidfiles.py", "protocol.py", "sealing.py")
 
 
-def _architectural(
-    name: str, own: tuple[str, ...], attributes: AttributeFlags, constants: Constants, signers: Signers
-) -> MemoryImage:
+@functools.cache
+def _sources(own: tuple[str, ...]) -> Mapping[str, bytes]:
+    """The program's files by name. Read once: a file that is edited while this process runs is not what runs."""
     files = {f"platform/{path}": (_HERE / path).read_bytes() for path in (*own, *_SHARED)}
     for path in sorted(path for path in _EPID.rglob("*") if path.suffix in (".py", ".c", ".h")):
         files[f"epid/{path.relative_to(_EPID).as_posix()}"] = path.read_bytes()
-    files["service-keys.bin"] = constants.to_bytes()
+    return files
+
+
+def _architectural(
+    name: str, own: tuple[str, ...], attributes: AttributeFlags, constants: Constants, signers: Signers
+) -> MemoryImage:
+    files = {**_sources(own), "service-keys.bin": constants.to_bytes()}
     image = image_from_files(name, files, attributes=attributes)
     # DEBUG is under the mask: an architectural enclave never runs with its memory open.
     sigstruct = sign_image(image, signers.architectural, isvprodid=AE_ISVPRODID, isvsvn=AE_ISVSVN, allow_debug=False)
