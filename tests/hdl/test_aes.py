@@ -40,7 +40,7 @@ def check(vectors):
             result, _ = await get(ctx, dut.o, 16)
             assert bytes(result) == cipher, (key.hex(), plain.hex())
 
-    simulate(dut, bench, watch=watch(dut))
+    simulate(dut, bench)
 
 
 def aesavs(name):

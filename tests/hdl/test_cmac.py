@@ -50,7 +50,7 @@ def check(vectors):
             result, _ = await get(ctx, dut.tag, 16)
             assert bytes(result)[:len(tag)] == tag, (key.hex(), message.hex())
 
-    simulate(dut, bench, watch=watch(dut))
+    simulate(dut, bench)
 
 
 def test_rfc_4493():
@@ -86,7 +86,7 @@ def test_known_answers(name, count):
     check([tuple(bytes.fromhex(v[field]) for field in ("key", "msg", "tag")) for v in vectors])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_messages_under_back_pressure(seed):
     """Keys kept over several messages, all three streams with pauses, both ways to end a message."""
     rng, pauses, dut = random.Random(seed), Pauses(seed, most=30), CMAC()
@@ -126,7 +126,7 @@ def test_cycles_are_the_contract_and_depend_on_no_data():
 
     async def bench(ctx):
         await ctx.tick().until(dut.idle)
-        for number in range(8):
+        for number in range(4):
             key = [bytes(16), b"\xff" * 16][number] if number < 2 else rng.randbytes(16)
             loading = await put(ctx, dut.key, key)
             _, _, ready = await ctx.tick().sample(dut.data.ready)
