@@ -1,7 +1,7 @@
 """The security block: everything between a byte stream and the fuses.
 
-``Block`` is what the simulation runs and what a board puts behind a UART. docs/chip.md has the diagram; the program that runs
-in it is :mod:`fusequote_hdl.microcode`.
+``Block`` is what the simulation runs and what a board puts behind a UART. docs/chip.md has the diagram; the program
+that runs in it is :mod:`fusequote_hdl.microcode`.
 """
 
 from amaranth.hdl import Module, Signal
@@ -22,13 +22,14 @@ __all__ = ["Block"]
 class Block(wiring.Component):
     """The block behind a byte stream.
 
-    Two request banks take turns: while the sequencer executes one, the next frame arrives in the other, which the sequencer
-    cannot reach, nor the host the one being executed (INPUT.COPIED_BEFORE_CHECK).
+    Two request banks take turns: while the sequencer executes one, the next frame arrives in the other, which the
+    sequencer cannot reach, nor the host the one being executed (INPUT.COPIED_BEFORE_CHECK).
 
     Parameters
     ----------
     hardware_entropy : bool
-        What the identity register says of ``entropy``: True for a physical noise source, False (the default) for a simulated one.
+        What the identity register says of ``entropy``: True for a physical noise source, False (the default) for a
+        simulated one.
     """
 
     def __init__(self, *, hardware_entropy: bool = False):

@@ -1,9 +1,9 @@
 """The instruction set of the sequencer: sixteen-bit words, two kinds of work.
 
 The leaves of the block are short programs (:mod:`fusequote_hdl.microcode`) that move and combine *byte vectors*. One
-instruction, ``VEC``, walks over up to 4,095 bytes and computes ``destination := A fn B`` byte by byte, where A is memory,
-B is memory, an immediate, a literal in the program or the stream of an engine, and the destination is memory, the
-stream of an engine, or a register. Everything else is control.
+instruction, ``VEC``, walks over up to 4,095 bytes and computes ``destination := A fn B`` byte by byte, where A is
+memory, B is memory, an immediate, a literal in the program or the stream of an engine, and the destination is memory,
+the stream of an engine, or a register. Everything else is control.
 
 Word formats (bit 15 on the left)::
 
@@ -14,11 +14,11 @@ Word formats (bit 15 on the left)::
         dddd nnnnnnnnnnnn          second word: destination, count (0: the N register)
     000 ooooo iiiiiiii           control, some with a second word
 
-Logical addresses are 14 bits: 0x0000-0x07FF the selected slot, 0x1000-0x1FFF globals and scratch, 0x2000-0x3FFF the request
-being executed. Pointers advance by one for each byte used.
+Logical addresses are 14 bits: 0x0000-0x07FF the selected slot, 0x1000-0x1FFF globals and scratch, 0x2000-0x3FFF the
+request being executed. Pointers advance by one for each byte used.
 
-Flags: Z stays set as long as every result byte was zero, C is carry or borrow (or, for GT, "any"). They are sticky over VECs, so that
-several checks can share one branch, and every conditional branch sets them anew (Z = 1, C = 0), taken or not.
+Flags: Z stays set as long as every result byte was zero, C is carry or borrow (or, for GT, "any"). They are sticky
+over VECs, so that several checks can share one branch, and every branch sets them anew (Z = 1, C = 0), taken or not.
 """
 
 from amaranth.lib import enum

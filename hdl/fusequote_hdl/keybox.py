@@ -1,8 +1,8 @@
 """The key box: the MAC engine, the key slots, and the only path between them and the root keys.
 
-The sequencer feeds message bytes in and takes MACs out. Keys move inside, sixteen bytes at a time, on its orders: it never sees one
-(KEY.SW_UNREADABLE), except that a MAC *is* the derived key when the program takes it as such, which only EGETKEY does
-(tests/hdl/test_microcode.py reads the program and says so).
+The sequencer feeds message bytes in and takes MACs out. Keys move inside, sixteen bytes at a time, on its orders: it
+never sees one (KEY.SW_UNREADABLE), except that a MAC *is* the derived key when the program takes it as such, which only
+EGETKEY does (tests/hdl/test_microcode.py reads the program and says so).
 """
 
 from amaranth.hdl import Module, Mux, Signal

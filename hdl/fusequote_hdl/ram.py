@@ -13,10 +13,11 @@ SPRAM_BYTES = 32768
 class Ram(wiring.Component):
     """A byte memory with one port: in a cycle with ``en``, a read or a write.
 
-    ``r_data`` follows a read by one cycle and holds until the next read. Contents are arbitrary after power-on: the boot
-    program wipes what it uses.
+    ``r_data`` follows a read by one cycle and holds until the next read. Contents are arbitrary after power-on: the
+    boot program wipes what it uses.
 
-    On a platform that says so (``platform.fusequote_spram``), an iCE40UP5K single-port RAM holds it; elsewhere block RAM does.
+    On a platform that says so (``platform.fusequote_spram``), an iCE40UP5K single-port RAM holds it; elsewhere block
+    RAM does.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The sequencer: runs the leaves.
 
-Control lives in the program, data paths in the engines; this is the small machine between them. Its instructions are in
-:mod:`fusequote_hdl.isa`. Everything it does takes a number of cycles that depends on the program, on counts and on public registers,
-never on the bytes that a VEC moves.
+Control lives in the program, data paths in the engines; this is the small machine between them. Its instructions are
+in :mod:`fusequote_hdl.isa`. Everything it does takes a number of cycles that depends on the program, on counts and on
+public registers, never on the bytes that a VEC moves.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed

@@ -57,6 +57,7 @@ class Builder(KeyBuilder):
             size=size,
             base=base,
             ssaframesize=rng.choice((1, 1, 2, 2**32 - 1)),
+            miscselect=rng.choice((0, 0, 1)),
             cet=rng.randrange(64) if has_cet else 0,
             cet_bitmap=rng.choice((0, 0x1000, 0xFFFFF000)) if has_cet else 0,
             flags=flags,
@@ -205,6 +206,7 @@ class Builder(KeyBuilder):
         kss = bool(enclave and enclave.flags & KSS)
         mask = rng.choice((b"\xff" * 16, b"\xfd" + b"\xff" * 7 + b"\0" * 8, rng.randbytes(16), bytes(16)))
         cetmask = rng.choice((0, 0xFF, rng.randrange(256)))
+        miscmask = rng.choice((0, 0xFFFFFFFF, 0xFFFFFFFF, rng.randrange(2**32)))
         attributes = enclave.attributes if enclave else bytes(16)
         noise = int.from_bytes(rng.randbytes(16), "little") & ~int.from_bytes(mask, "little")
         sig = sigstruct(
@@ -213,6 +215,8 @@ class Builder(KeyBuilder):
             le(int.from_bytes(attributes, "little") ^ noise, 16),
             mask,
             vendor=rng.choice((0, 0x8086)),
+            miscselect=(enclave.miscselect if enclave else 0) ^ (rng.randrange(2**32) & ~miscmask),
+            miscmask=miscmask,
             cet=(enclave.cet if enclave else 0) ^ (rng.randrange(256) & ~cetmask),
             cetmask=cetmask,
             isvfamilyid=rng.randbytes(16) if kss else bytes(16),
@@ -227,7 +231,7 @@ class Builder(KeyBuilder):
                 (0, b"\7"), (11, b"\x80"), (15, b"\1"), (16, b"\x87"), (17, b"\1"), (19, b"\1"), (24, b"\2"),
                 (39, b"\1"), (44, b"\1"), (127, b"\1"), (512, le(65537, 4)), (512, le(2, 4)), (910, b"\1"),
                 (911, b"\1"), (912, b"\1"), (992, b"\1"), (1007, b"\1"), (1028, b"\1"), (1039, b"\1"),
-                (900, le(1, 4)), (908, bytes([sig[908] ^ 1])), (909, b"\xff"), (960, bytes([sig[960] ^ 1])),
+                (900, bytes([sig[900] ^ 1])), (908, bytes([sig[908] ^ 1])), (909, b"\xff"), (960, bytes([sig[960] ^ 1])),
                 (991, bytes([sig[991] ^ 0x80])),
                 (975, bytes([sig[975] ^ 4])), (961, bytes([sig[961] ^ 2])), (928, bytes([sig[928] ^ 2])),
                 (936, bytes([sig[936] ^ 4])),

@@ -46,6 +46,7 @@ class Enclave:
     base: int
     size: int
     cet: int
+    miscselect: int
     attributes: bytes
     configid: bytes
     configsvn: int
@@ -169,6 +170,7 @@ class Shadow:
             base=int.from_bytes(secs[8:16], "little"),
             size=int.from_bytes(secs[0:8], "little"),
             cet=secs[32],
+            miscselect=int.from_bytes(secs[20:24], "little"),
             attributes=secs[48:64],
             configid=secs[192:256],
             configsvn=int.from_bytes(secs[260:262], "little"),
@@ -237,7 +239,7 @@ class Shadow:
             "isvprodid_le": enclave.isvprodid,
             "isvsvn_le": int.from_bytes(wants[4:6], "little"),
             "cet_le": wants[6] & enclave.cet,
-            "misc_le": 0,
+            "misc_le": int.from_bytes(wants[72:76], "little") & enclave.miscselect,
             "attributes_le": le(mask & int.from_bytes(inside, "little"), 16),
             "keyid": wants[40:72],
         }

@@ -67,7 +67,7 @@ BAD_SECS = [
     *[secs(size=size, base=0, flags=0) for size in (2**32, 2**36)],
     *[secs(size=0x10000, base=base) for base in (0x8000, 0x10001, 1, 2**64 - 0x8000)],
     secs(ssaframesize=0),
-    *[secs(miscselect=1 << bit) for bit in (0, 1, 31)],
+    *[secs(miscselect=1 << bit) for bit in (1, 2, 31)],
     *[secs(flags=MODE64 | 1 << bit) for bit in (0, 3, 8, 9, 11, 31, 32, 63)],
     *[secs(xfrm=xfrm) for xfrm in (0, 1, 2, 0xB, 0x13, 0x27, 0x47, 0x67, 0xC7, 0xE3, 0x103, 0x403, 3 | 1 << 63)],
     secs(cet=1),

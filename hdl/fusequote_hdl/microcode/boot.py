@@ -1,4 +1,4 @@
-"""Boot (docs/chip.md, section 2): wipe, seed the generator, walk the CPUSVN ratchet, close the root provisioning key."""
+"""Boot (docs/chip.md, section 2): wipe, seed the generator, walk the CPUSVN ratchet, close the provisioning key."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def emit(asm: Assembler) -> None:
     asm.key(KeyOp.TAG_SLOT, dst=at.KEY_RNG)
     asm.ret()
 
-    # SVN_NOW := the CPUSVN of the last generation burnt, 0 when there is none; reads the fuses themselves.
+    # SVN_NOW := the CPUSVN of the last generation burnt, 0 when there is none, X := its number from 1, or 0; reads the
+    # fuses themselves.
     asm.label("current_svn")
     asm.control(Control.FUSEL, 1)
     asm.take(at.GENERATIONS_NOW, Port.FUSE, 1)
@@ -147,10 +148,12 @@ def emit(asm: Assembler) -> None:
         asm.check_bits(at.GENERATIONS_NOW, 1 << generation)
         asm.unless_zero(f"generation_{generation}")
     asm.fill(at.SVN_NOW, 16)
+    asm.control(Control.SETX, 0)
     asm.ret()
     for generation in range(at.CPUSVN_GENERATIONS):
         asm.label(f"generation_{generation}")
         asm.control(Control.FUSEL, 0x80 + 16 * generation)
+        asm.control(Control.SETX, generation + 1)
         asm.jump("svn_from_fuses")
     asm.label("svn_from_fuses")
     asm.take(at.SVN_NOW, Port.FUSE, 16)

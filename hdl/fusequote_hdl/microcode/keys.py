@@ -110,6 +110,8 @@ def _verifyreport(asm: Assembler) -> None:
     asm.send(Dst.CMAC, ARGUMENT, BODY_BYTES)
     asm.a(ARGUMENT + 416)
     asm.call("check_mac")
+    # A report dies with the boot that it was made in.
+    asm.check_equal(ARGUMENT + 384, at.REPORT_KEYID, 32)
     done = asm.fresh("verdict")
     asm.unless_zero(done)
     asm.fill(at.OUT_BODY, 1, 1)

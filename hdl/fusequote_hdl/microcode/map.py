@@ -1,7 +1,7 @@
 """Where everything lies: workspace, request, key slots, numbers of the link. docs/chip.md shows the same map.
 
-Logical addresses, as the programs use them: a slot's own 2,048 bytes at 0x0000 (of the slot selected), globals and scratch from 0x1000,
-the request being executed from 0x2000.
+Logical addresses, as the programs use them: a slot's own 2,048 bytes at 0x0000 (of the slot selected), globals and
+scratch from 0x1000, the request being executed from 0x2000.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ CHUNK = 256
 MAX_CHUNKS = 16
 
 _FLAGS_ALLOWED = 0x4F6
+_EXINFO = 1
 _XFRM_ALLOWED = 0x2FF
 _MAX_SIZE_64 = 1 << 36
 _MAX_SIZE_32 = 1 << 31
@@ -47,7 +48,7 @@ def ecreate(machine: Machine, body: bytes) -> bytes:
     gp_if(secs.size < 2 * PAGE or bool(secs.size & (secs.size - 1)) or secs.size > max_size)
     gp_if(bool(secs.baseaddr % secs.size))
     gp_if(secs.ssaframesize == 0)
-    gp_if(secs.miscselect != 0)
+    gp_if(bool(secs.miscselect & ~_EXINFO))
     gp_if(bool(secs.flags & ~_FLAGS_ALLOWED))
     gp_if(not _legal_xfrm(secs.xfrm))
     if secs.flags & layout.CET:

@@ -315,11 +315,12 @@ def ereport(machine: Machine, body: bytes) -> bytes:
 
 
 def verifyreport(machine: Machine, body: bytes) -> bytes:
-    """VERIFYREPORT (ours): ticket || REPORT -> 1 or 0. The key stays inside."""
+    """VERIFYREPORT (ours): ticket || REPORT -> 1 or 0. The key stays inside; reports of earlier boots are not good."""
     secs, _ = machine.entry(body[:TICKET_SIZE])
     report = Report(body[TICKET_SIZE:])
     key = derivekey(machine, _report(machine, secs, report.keyid))
-    return bytes([hmac.compare_digest(cmac(key, report.body), report.mac)])
+    genuine = hmac.compare_digest(cmac(key, report.body), report.mac)
+    return bytes([genuine & hmac.compare_digest(report.keyid, machine.report_keyid)])
 
 
 def slot_info(machine: Machine, body: bytes) -> bytes:
