@@ -43,7 +43,7 @@ class KeyRequest(Struct, size=512, align=512):
     attributemask = Sub(24, Attributes, "ATTRIBUTES that are bound; INIT and DEBUG always are")
     keyid = Bytes(40, 32, "distinguishes keys; for a REPORT key the REPORT's")
     miscmask = U32(72, enum=MiscSelect)
-    configsvn = U16(76, "(KSS)")
+    configsvn = U16(76, "KSS")
     reserved2 = Reserved(78, 434)
 
 

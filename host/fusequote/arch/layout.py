@@ -284,10 +284,11 @@ class Struct:
         return bytes(head) + tail
 
     @classmethod
-    def from_bytes(cls, data: Buffer, *, check_reserved: bool = False) -> Self:
+    def from_bytes(cls, data: Buffer, *, check_reserved: bool = False, check_tail: bool = True) -> Self:
         """Parse exactly ``data``; raises :class:`~fusequote.errors.FormatError` for any other length.
 
-        Contents are taken as they are, unless ``check_reserved`` asks for the reserved bytes to be zero.
+        Contents are taken as they are, unless ``check_reserved`` asks for the reserved bytes to be zero. Without
+        ``check_tail`` a tail may be longer or shorter than announced, so that a broken structure can be shown.
         """
         size = len(data)
         if size < cls.SIZE or (not cls._tails and size != cls.SIZE):
@@ -295,7 +296,7 @@ class Struct:
             raise FormatError(f"{cls.TITLE}: {least}{cls.SIZE} bytes wanted, not {size}", offset=min(size, cls.SIZE))
         self = cls._wrap(bytes(data))
         for tail in cls._tails:
-            wanted = tail.expected(self)
+            wanted = tail.expected(self) if check_tail else None
             if wanted is not None and size != cls.SIZE + wanted:
                 raise FormatError(
                     f"{cls.TITLE}: {tail.length_field} announces {cls.SIZE + wanted} bytes in all, not {size}",

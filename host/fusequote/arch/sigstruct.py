@@ -42,7 +42,7 @@ class SigStruct(Struct, size=1808, align=4096):
     attributemask = Sub(944, Attributes, "bits of ATTRIBUTES that must be as given")
     enclavehash = Bytes(960, 32, "MRENCLAVE that is vouched for")
     reserved3 = Reserved(992, 16)
-    isvextprodid = Bytes(1008, 16, "(KSS)")
+    isvextprodid = Bytes(1008, 16, "KSS")
     isvprodid = U16(1024, "product id")
     isvsvn = U16(1026, "security version of the enclave")
     reserved4 = Reserved(1028, 12)
