@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fusequote import arch
 from fusequote.enclave import generate_signing_key, mrenclave, sample_image, sign_image, write_sgxs
-from fusequote.errors import FormatError, UsageError
+from fusequote.errors import FormatError, FusequoteError, UsageError
 from fusequote.inspect import KIND_WORDS, describe
 from fusequote.inspect.structures import WORDS
 from hypothesis import given, settings
@@ -220,8 +220,8 @@ def test_an_image_the_block_does_not_take():
 def test_any_bytes_are_described_or_refused_never_worse(data):
     try:
         description = describe(data)
-    except FormatError as error:
-        assert str(error)
+    except FusequoteError as error:
+        assert str(error) and error.exit_code == 2
     else:
         json.dumps(description.to_dict())
         assert description.to_text()

@@ -32,7 +32,8 @@ def describe(source: Path | str | bytes, kind: str | None = None) -> Description
 
     Text in hexadecimal or base64 is decoded first, as attestation reports and their requests carry such. Raises
     :class:`~fusequote.errors.UsageError` for an unknown kind or an unreadable file, and
-    :class:`~fusequote.errors.FormatError` for what is of no known kind, or not of the one given.
+    :class:`~fusequote.errors.FormatError` for what is of no known kind, or not of the one given; for enclaves also
+    :class:`~fusequote.enclave.errors.ImageUnsupported`.
     """
     if kind is not None and kind not in KIND_WORDS:
         raise UsageError(f"no kind is called {kind!r}", hint="one of: " + ", ".join(KIND_WORDS))
