@@ -1,0 +1,83 @@
+"""The whole chain on a chip: manufacture, launch, report, provision, quote, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fusequote.cli.settings import current
+
+if TYPE_CHECKING:
+    from fusequote.api import AttestResult
+
+Enclave = Annotated[
+    Path | None,
+    typer.Argument(help="SGXS file (with its SIGSTRUCT) or .signed.so. Default: a sample image of 64 KiB.",
+                   show_default=False),
+]  # fmt: skip
+SigStructFile = Annotated[
+    Path | None,
+    typer.Option("--sigstruct", metavar="FILE", help="The SIGSTRUCT. Default for an SGXS file: its name with .sig."),
+]
+DebugEnclave = Annotated[bool, typer.Option("--debug-enclave", help="Launch the enclave with DEBUG.")]
+
+
+def command(
+    enclave: Enclave = None,
+    sigstruct: SigStructFile = None,
+    report_data: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Up to 64 bytes. Default: a hash of the nonce.")
+    ] = None,
+    spid: Annotated[str | None, typer.Option(metavar="HEX", help="16 bytes. Default: the home folder's own.")] = None,
+    linkable: Annotated[bool, typer.Option("--linkable", help="A signature that shows the same pseudonym.")] = False,
+    debug_enclave: DebugEnclave = False,
+    reprovision: Annotated[bool, typer.Option("--reprovision", help="Join the EPID group again.")] = False,
+    quote_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the QUOTE there.")] = None,
+) -> int:
+    """Run the chain from the fuse to the verdict and show each step as it happens.
+
+    A blank chip is manufactured first. Exit code 0: accepted, 10: refused, with the reason.
+    """
+    from fusequote import api
+    from fusequote.cli.output import exit_code, print_document, show_verdict
+    from fusequote.cli.steps import StepsView
+    from fusequote.cli.values import hex_bytes, write_output
+
+    settings = current()
+    data = None if report_data is None else hex_bytes("--report-data", report_data, most=64)
+    service_provider = None if spid is None else hex_bytes("--spid", spid, 16)
+    with StepsView(not settings.json) as view:
+        result = api.attest(
+            enclave,
+            sigstruct,
+            url=settings.chip_url,
+            home=settings.home,
+            report_data=data,
+            spid=service_provider,
+            sign_type=api.SignType.LINKABLE if linkable else api.SignType.UNLINKABLE,
+            debug=debug_enclave,
+            reprovision=reprovision,
+            listener=view,
+            progress=view.pages,
+        )
+    if quote_out is not None and result.quote is not None:
+        write_output(quote_out, result.quote)
+    if settings.json:
+        print_document(result.to_json())
+    else:
+        _show_end(result)
+        show_verdict(result.verdict)
+    return exit_code(result.verdict)
+
+
+def _show_end(result: AttestResult) -> None:
+    from fusequote.cli.output import stderr
+    from fusequote.cli.steps import cycles_text
+
+    console = stderr()
+    spent = f", {cycles_text(result.chip_cycles)}" if result.chip_cycles else " (this chip counts no cycles)"
+    console.print(f"in all: {result.chip_commands} commands to the chip{spent}")
+    for note in result.notes:
+        console.print(f"note: {note}")

@@ -1,0 +1,68 @@
+"""Launch an enclave and make an EPID quote of it."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusequote.cli.attest import DebugEnclave, Enclave, SigStructFile
+from fusequote.cli.settings import current
+
+
+def command(
+    enclave: Enclave = None,
+    sigstruct: SigStructFile = None,
+    report_data: Annotated[str, typer.Option(metavar="HEX", help="Up to 64 bytes, the rest zero.")] = "",
+    spid: Annotated[str | None, typer.Option(metavar="HEX", help="16 bytes. Default: the home folder's own.")] = None,
+    linkable: Annotated[bool, typer.Option("--linkable", help="A signature that shows the same pseudonym.")] = False,
+    debug_enclave: DebugEnclave = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the QUOTE there.")] = None,
+) -> int:
+    """Launch an enclave and make a version 2 QUOTE of it, for `fusequote verify` or any verifier of our services.
+
+    Joins the EPID group first when the platform has no key of it. Without --out the quote is printed in base64.
+    """
+    from fusequote.api import Platform, SignType, chip_notes
+    from fusequote.cli.output import show_result, stdout
+    from fusequote.cli.steps import StepsView
+    from fusequote.cli.values import hex_bytes, write_output
+    from fusequote.relying.verify import identity_facts
+    from fusequote.verdict import ResultDocument
+
+    settings = current()
+    data = hex_bytes("--report-data", report_data, most=64)
+    service_provider = settings.home.secret("spid", 16) if spid is None else hex_bytes("--spid", spid, 16)
+    with (
+        StepsView(not settings.json) as view,
+        Platform(settings.chip_url, home=settings.home, listener=view) as platform,
+        platform.open_image(enclave, sigstruct, debug=debug_enclave) as image,
+    ):
+        if settings.is_home_chip:
+            platform.ensure_manufactured()
+        application = platform.launch(image, progress=view.pages)
+        if not platform.is_provisioned():
+            platform.provision()
+        result = platform.quote(
+            application,
+            data,
+            spid=service_provider,
+            sign_type=SignType.LINKABLE if linkable else SignType.UNLINKABLE,
+            nonce=secrets.token_bytes(16),
+            sigrl=platform.services.attestation.sigrl(platform.gid()),
+        )
+        notes = chip_notes(platform.chip.identity)
+        facts = {**identity_facts(application.enclave.identity), "reportdata": data.ljust(64, b"\0").hex()}
+    facts.update(spid=service_provider.hex(), gid=result.quote[4:8].hex(), quote_bytes=len(result.quote))
+    if out is not None:
+        write_output(out, result.quote)
+        facts["file"] = str(out)
+    if settings.json:
+        facts["quote"] = result.quote.hex()
+    code = show_result(ResultDocument("quote", facts, notes=notes), settings)
+    if out is None and not settings.json:
+        stdout().print(base64.b64encode(result.quote).decode())
+    return code
