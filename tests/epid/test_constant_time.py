@@ -25,7 +25,7 @@ def test_trace_does_not_depend_on_secret_exponents(tmp_path):
     compiling = [
         "gcc",
         "-std=c11",
-        optimize,
+        "-O3",
         "-fsanitize=thread",
         "-fsanitize-coverage=trace-pc",
         "-c",

@@ -19,6 +19,7 @@ from fusequote.epid import (
     are_linked,
 )
 from fusequote.epid.arithmetic import default
+from fusequote.epid.equation import BasicFields
 from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR, P, Q
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -149,10 +150,11 @@ def test_literal_formula_equals_the_fast_one(members, known, arithmetic):
     group = known[1]
     signature = members[0].sign(b"m")
     verifier = Verifier(group, strict=False, arithmetic=arithmetic)
-    fields = verifier._basic_fields(signature.to_bytes())[2:]
-    fast = verifier._r2(*fields)
-    verifier._fast = False
-    assert verifier._r2(*fields) == fast
+    fields = BasicFields.of(signature.to_bytes())
+    equation = verifier._plain
+    fast = equation.r2(fields, fields.c)
+    equation.fast = False
+    assert equation.r2(fields, fields.c) == fast
     assert verifier.verify(signature, b"m") is OK
 
 

@@ -55,6 +55,8 @@ from fusequote.epid.keys import (
 from fusequote.epid.member import Member, Presignature
 from fusequote.epid.revocation import GroupRl, PrivRl, SigRl, UncheckedPrivRl, VerifierRl
 from fusequote.epid.signature import BasicSignature, NonRevokedProof, Signature, are_linked
+from fusequote.epid.splitform import SplitSignature
+from fusequote.epid.splitmember import SplitJoinRequest, SplitMember, issue_split, make_split_join_request
 from fusequote.epid.verifier import Verifier
 
 __all__ = [
@@ -86,6 +88,9 @@ __all__ = [
     "SigRl",
     "Signature",
     "SignerRevoked",
+    "SplitJoinRequest",
+    "SplitMember",
+    "SplitSignature",
     "UncheckedPrivRl",
     "VerifierRl",
     "Verifier",
@@ -96,5 +101,7 @@ __all__ = [
     "fp_hash",
     "g1_hash",
     "hash_alg_of",
+    "issue_split",
     "long_gid",
+    "make_split_join_request",
 ]

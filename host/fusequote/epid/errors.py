@@ -86,6 +86,8 @@ class VerifyResult(IntEnum):
     kEpidSigRevokedInPrivRl = 3
     kEpidSigRevokedInSigRl = 4
     kEpidSigRevokedInVerifierRl = 5
+    #: The verifier itself is at fault.
+    kEpidErr = -999
     #: Signed under another version of the SigRL than the verifier's.
     kEpidVersionMismatchErr = -981
     #: The bytes do not have the form of a signature, or the proofs are not as many as the SigRL's entries.

@@ -85,3 +85,12 @@ def g1_hash_counted(alg: HashAlg, data: bytes, arithmetic: Arithmetic) -> tuple[
 def g1_hash(alg: HashAlg, data: bytes, arithmetic: Arithmetic) -> bytes:
     """Hash to a point of G1, 64 bytes: how a basename becomes B. ``data`` may be empty."""
     return g1_hash_counted(alg, data, arithmetic)[0]
+
+
+def device_challenge(alg: HashAlg, nonce: bytes, c: int) -> int:
+    """The challenge as a split member's device changes it: HFp(nonce || pad || c), padded to the digest's
+    length.
+
+    EPID spec section 12; ``nonce`` has 32 bytes.
+    """
+    return fp_hash(alg, nonce + bytes(alg.digest_size - 32) + c.to_bytes(32, "big"))

@@ -28,7 +28,6 @@ from fusequote.epid.keys import (
 from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR, P
 from fusequote.epid.randomness import Draw, random_point, random_scalar, system_random
 from fusequote.epid.revocation import GroupRl, PrivRl, SigRl
-from fusequote.epid.signature import Signature
 from fusequote.epid.verifier import SignatureLike, Verifier
 
 
@@ -150,18 +149,22 @@ class Issuer:
         self._nonces.remember(nonce)
         return nonce
 
-    def issue(self, request: JoinRequest, nonce: bytes) -> MembershipCredential:
-        """A credential for the f behind ``request``.
-
-        The nonce is used up, whatever the outcome. Raises JoinRefused for a nonce that this issuer did not
-        give out or has seen before, or a proof that does not hold.
-        """
+    def consume(self, nonce: bytes) -> None:
+        """Uses a nonce up; raises JoinRefused if this issuer did not give it out, or it has been used."""
         if not self._nonces.consume(bytes(nonce)):
             raise JoinRefused(
                 "this nonce was not given out, or has been used",
                 status=EpidStatus.kEpidBadNonceErr,
                 hint="ask the issuer for a new nonce and make a new join request",
             )
+
+    def issue(self, request: JoinRequest, nonce: bytes) -> MembershipCredential:
+        """A credential for the f behind ``request``.
+
+        The nonce is used up, whatever the outcome. Raises JoinRefused for a nonce that this issuer did not
+        give out or has seen before, or a proof that does not hold.
+        """
+        self.consume(nonce)
         if not request.proves(self.group, nonce, self.hash_alg, self._a):
             raise JoinRefused("the join request does not prove knowledge of f for this group and nonce")
         return self.credential(request.F)
@@ -171,10 +174,23 @@ class Issuer:
 
         For callers that checked the proof themselves; everybody else wants :meth:`issue`.
         """
-        total = 0
-        while total == 0:
-            x = random_scalar(self._draw)
-            total = (x + self._key.gamma) % P
+        while True:
+            credential = self._credential(F, random_scalar(self._draw))
+            if credential is not None:
+                return credential
+
+    def credential_for(self, x: int, f: int) -> MembershipCredential | None:
+        """The credential with this x for this f (both 1..p-1), or None if x + gamma = 0: for compressed
+        keys.
+        """
+        if not (0 < x < P and 0 < f < P):
+            return None
+        return self._credential(self._a.g1_sum_secret([(self.group.h1, f)]), x)
+
+    def _credential(self, F: bytes, x: int) -> MembershipCredential | None:
+        total = (x + self._key.gamma) % P
+        if total == 0:
+            return None
         inverse = pow(total, -1, P)
         A = self._a.g1_sum_secret([(G1_GENERATOR, inverse), (F, inverse)])
         return MembershipCredential(self.group.gid, A, x)
@@ -209,14 +225,14 @@ class Issuer:
         revoked already.
         """
         require_same_gid(self.group, current.gid, current.WHAT)
-        data = signature.to_bytes() if isinstance(signature, Signature) else bytes(signature)
         verifier = Verifier(self.group, self.hash_alg, basename, arithmetic=self._a)
-        if len(data) < Signature.FIXED_SIZE or not verifier.verify_fields(data, message):
+        if not verifier.verify_basic(signature, message):
             raise EpidError(
                 "the signature is not one of this group over this message: it revokes nobody",
                 status=EpidStatus(VerifyResult.kEpidSigInvalid.value),
             )
-        return current.adding((data[:64], data[64:128]))
+        data = signature if isinstance(signature, bytes | bytearray | memoryview) else signature.to_bytes()
+        return current.adding((bytes(data[:64]), bytes(data[64:128])))
 
     def revoke_group(self, current: GroupRl) -> GroupRl:
         """Adds this whole group to the GroupRL; raises GroupMismatch if the list's gids have another

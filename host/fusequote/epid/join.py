@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fusequote.epid.arithmetic import Arithmetic, default
 from fusequote.epid.codec import G1_POINT, SCALAR, SECRET_SCALAR, Record
 from fusequote.epid.errors import EpidError, EpidStatus
-from fusequote.epid.hashing import HashAlg, fp_hash
+from fusequote.epid.hashing import HashAlg, device_challenge, fp_hash
 from fusequote.epid.keys import (
     GroupPublicKey,
     MemberPrivateKey,
@@ -71,11 +71,12 @@ def make_join_request(
     *,
     draw: Draw = system_random,
     arithmetic: Arithmetic | None = None,
+    device_nonce: bytes | None = None,
 ) -> tuple[JoinRequest, PendingJoin]:
     """A request to join ``group``, answering the issuer's 32-byte ``nonce``; f is drawn if not given.
 
     Raises EpidFormatError for a group key with w outside the subgroup, EpidError for a bad nonce or f.
-    ``draw`` is for tests only.
+    ``draw`` is for tests only; ``device_nonce`` is the split form's.
     """
     if len(nonce) != NONCE_SIZE:
         raise EpidError(
@@ -92,7 +93,8 @@ def make_join_request(
     F = a.g1_sum_secret([(group.h1, f)])
     R = a.g1_sum_secret([(group.h1, r)])
     c = fp_hash(alg, group.hash_prefix() + F + R + nonce)
-    return JoinRequest(F, c, (r + c * f) % P), PendingJoin(group, f)
+    e = c if device_nonce is None else device_challenge(alg, device_nonce, c)
+    return JoinRequest(F, c, (r + e * f) % P), PendingJoin(group, f)
 
 
 def provision(

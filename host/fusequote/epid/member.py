@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusequote.epid.arithmetic import Arithmetic, default
 from fusequote.epid.errors import EpidError, EpidStatus, PresignatureUsed, SignerRevoked, VersionRollback
-from fusequote.epid.hashing import HashAlg, fp_hash, g1_hash
+from fusequote.epid.hashing import HashAlg, device_challenge, fp_hash, g1_hash
 from fusequote.epid.join import make_join_request, provision
 from fusequote.epid.keys import (
     GroupPublicKey,
@@ -14,6 +14,7 @@ from fusequote.epid.keys import (
     require_same_gid,
 )
 from fusequote.epid.nonrevoked import EntryProver
+from fusequote.epid.parallel import Progress, map_in_order
 from fusequote.epid.params import P
 from fusequote.epid.randomness import Draw, random_point, random_scalar, system_random
 from fusequote.epid.revocation import SigRl
@@ -116,6 +117,12 @@ class Member:
 
         Raises EpidError for an empty basename (as Intel does).
         """
+        return self._sign_basic(message, basename, presig, None)
+
+    def _sign_basic(
+        self, message: bytes, basename: bytes | None, presig: Presignature | None, nonce: bytes | None
+    ) -> BasicSignature:
+        """``nonce`` is the device's, in the split form."""
         if basename is not None and not basename:
             raise EpidError(
                 "a member cannot sign with an empty basename",
@@ -130,12 +137,13 @@ class Member:
             if unlinkable
             else g1_hash(self.hash_alg, basename, arithmetic)
         )
-        base = arithmetic.g1_prepare(B) if not arithmetic.constant_time else B
+        base = B if arithmetic.constant_time else arithmetic.g1_prepare(B)
         K = arithmetic.g1_sum_secret([(base, key.f)])
         R1 = arithmetic.g1_sum_secret([(base, rf)])
         t3 = fp_hash(self.hash_alg, self._prefix + B + K + T + R1 + R2)
         c = fp_hash(self.hash_alg, t3.to_bytes(32, "big") + message)
-        responses = ((r + c * secret) % P for r, secret in ((rx, key.x), (rf, key.f), (ra, a), (rb, b)))
+        e = c if nonce is None else device_challenge(self.hash_alg, nonce, c)
+        responses = ((r + e * secret) % P for r, secret in ((rx, key.x), (rf, key.f), (ra, a), (rb, b)))
         return BasicSignature(B, K, T, c, *responses)
 
     def sign(
@@ -144,38 +152,54 @@ class Member:
         basename: bytes | None = None,
         sigrl: SigRl | None = None,
         presig: Presignature | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Signature:
         """A signature of ``message`` (any length, may be empty).
 
         ``basename`` makes it linkable to this member's other signatures with the same one; without, it is
-        linkable to nothing. ``sigrl`` has it prove that this member made none of the list's entries. Raises
-        SignerRevoked, which carries the completed signature, if it did make one; GroupMismatch and
-        VersionRollback for a list of another group or older than the last; PresignatureUsed.
+        linkable to nothing. ``sigrl`` has it prove that this member made none of the list's entries;
+        ``progress`` is called with (proofs done, proofs) meanwhile. Raises SignerRevoked, which carries the
+        completed signature, if it did make one; GroupMismatch and VersionRollback for a list of another
+        group or older than the last; PresignatureUsed.
         """
-        if sigrl is not None:
-            require_same_gid(self.group, sigrl.gid, "SigRL")
-            if sigrl.version < self._sigrl_version:
-                raise VersionRollback(
-                    f"SigRL version {sigrl.version} is older than {self._sigrl_version}, used before"
-                )
-            self._sigrl_version = sigrl.version
+        self._accept(sigrl)
         basic = self.sign_basic(message, basename, presig)
         if sigrl is None:
             return Signature(basic)
+        prover = self._prover(basic, message, sigrl)
+        proofs = self._prove_all(lambda entry: prover.prove(entry, self._draw), sigrl, progress)
+        blank = NonRevokedProof.blank()
+        signature = Signature(basic, sigrl.version, tuple(proof or blank for proof in proofs))
+        self._raise_if_revoked(signature, proofs)
+        return signature
+
+    def _accept(self, sigrl: SigRl | None) -> None:
+        if sigrl is None:
+            return
+        require_same_gid(self.group, sigrl.gid, "SigRL")
+        if sigrl.version < self._sigrl_version:
+            raise VersionRollback(
+                f"SigRL version {sigrl.version} is older than {self._sigrl_version}, used before"
+            )
+        self._sigrl_version = sigrl.version
+
+    def _prover(self, basic: BasicSignature, message: bytes, sigrl: SigRl) -> EntryProver:
         prover = EntryProver(basic.B, basic.K, self._key.f, message, self.hash_alg, self._a)
         if len(sigrl) >= _PREPARE_FROM:
             prover.prepare()
-        proofs = [prover.prove(entry, self._draw) for entry in sigrl.entries]
-        return self._finish(basic, sigrl, proofs)
+        return prover
+
+    def _prove_all(self, prove, sigrl: SigRl, progress: Progress | None) -> list:
+        # A random tape has an order; the system's generator has none.
+        workers = None if self._draw is system_random else 1
+        return list(map_in_order(prove, sigrl.entries, self._a, progress, workers))
 
     @staticmethod
-    def _finish(basic: BasicSignature, sigrl: SigRl, proofs: list[NonRevokedProof | None]) -> Signature:
-        blank = NonRevokedProof.blank()
-        signature = Signature(basic, sigrl.version, tuple(proof or blank for proof in proofs))
+    def _raise_if_revoked(signature: object, proofs: list) -> None:
         made = [i for i, proof in enumerate(proofs) if proof is None]
         if made:
             raise SignerRevoked(signature, made)
-        return signature
 
     def prove_nonrevoked(
         self, signature: BasicSignature, message: bytes, entry: tuple[bytes, bytes]

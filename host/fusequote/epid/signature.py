@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Protocol, Self
 
 from fusequote.epid.codec import G1_POINT, SCALAR, U32, Record
 from fusequote.epid.errors import EpidFormatError, EpidStatus
 from fusequote.epid.params import G1_IDENTITY
+from fusequote.epid.wire import BASIC_SIZE, PLAIN_SIZE, PROOF_SIZE, Envelope
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,6 @@ class BasicSignature(Record):
         ("B", G1_POINT), ("K", G1_POINT), ("T", G1_POINT),
         ("c", SCALAR), ("sx", SCALAR), ("sf", SCALAR), ("sa", SCALAR), ("sb", SCALAR),
     )  # fmt: skip
-    SIZE: ClassVar[int] = 352
 
     B: bytes
     K: bytes
@@ -42,7 +42,6 @@ class NonRevokedProof(Record):
     WHAT = "non-revoked proof"
     STATUS = EpidStatus.kEpidBadNrProofErr
     LAYOUT = (("T", G1_POINT), ("c", SCALAR), ("smu", SCALAR), ("snu", SCALAR))
-    SIZE: ClassVar[int] = 160
 
     T: bytes
     c: int
@@ -58,6 +57,13 @@ class NonRevokedProof(Record):
         return proof
 
 
+class HasBytes(Protocol):
+    """A signature of either form."""
+
+    def to_bytes(self) -> bytes:
+        """Its wire form."""
+
+
 @dataclass(frozen=True)
 class Signature:
     """A whole signature, 360 + 160 n bytes: basic part, version of the SigRL (0 without), n proofs."""
@@ -65,9 +71,6 @@ class Signature:
     basic: BasicSignature
     rl_ver: int = 0
     proofs: tuple[NonRevokedProof, ...] = ()
-
-    #: Bytes before the proofs.
-    FIXED_SIZE: ClassVar[int] = BasicSignature.SIZE + 8
 
     def __post_init__(self) -> None:
         complaint = U32.complaint(self.rl_ver) or U32.complaint(len(self.proofs))
@@ -82,18 +85,22 @@ class Signature:
         in it.)
         """
         data = bytes(data)
-        count = proof_count(data)
-        basic = BasicSignature.from_bytes(data[: BasicSignature.SIZE])
+        envelope = Envelope.of(data)
+        if envelope.nonce is not None:
+            raise EpidFormatError(
+                "signature: this is a split one, not a plain one", status=EpidStatus.kEpidBadSignatureErr
+            )
+        basic = BasicSignature.from_bytes(data[:BASIC_SIZE])
         proofs = []
-        for i in range(count):
-            start = cls.FIXED_SIZE + i * NonRevokedProof.SIZE
+        for i in range(envelope.count):
             try:
-                proofs.append(NonRevokedProof.from_bytes(data[start : start + NonRevokedProof.SIZE]))
+                proofs.append(NonRevokedProof.from_bytes(envelope.proof(i)[0]))
             except EpidFormatError as error:
+                start = PLAIN_SIZE + i * PROOF_SIZE
                 raise EpidFormatError(
                     f"signature: proof {i}: {error}", offset=start + (error.offset or 0), status=error.status
                 ) from None
-        return cls(basic, int.from_bytes(data[352:356], "big"), tuple(proofs))
+        return cls(basic, envelope.rl_ver, tuple(proofs))
 
     def to_bytes(self) -> bytes:
         """The wire form."""
@@ -105,27 +112,7 @@ class Signature:
         )
 
 
-def proof_count(data: bytes) -> int:
-    """Number of proofs of a plain signature, from its length and its n2; raises EpidFormatError if they
-    disagree.
-    """
-    if len(data) < Signature.FIXED_SIZE:
-        raise EpidFormatError(
-            f"signature: {len(data)} bytes are fewer than {Signature.FIXED_SIZE} and 160 for each proof",
-            offset=len(data),
-            status=EpidStatus.kEpidBadSignatureErr,
-        )
-    count = int.from_bytes(data[356:360], "big")
-    if Signature.FIXED_SIZE + NonRevokedProof.SIZE * count != len(data):
-        raise EpidFormatError(
-            f"signature: {len(data)} bytes do not hold the {count} proofs that it announces",
-            offset=356,
-            status=EpidStatus.kEpidBadSignatureErr,
-        )
-    return count
-
-
-def are_linked(one: Signature | bytes, other: Signature | bytes) -> bool:
+def are_linked(one: HasBytes | bytes, other: HasBytes | bytes) -> bool:
     """True if two signatures have the same B and K: same basename, same member's f.
 
     Says something only about valid signatures, so verify first. Raises EpidFormatError for bytes that are
@@ -133,12 +120,7 @@ def are_linked(one: Signature | bytes, other: Signature | bytes) -> bool:
     """
     pairs = []
     for signature in (one, other):
-        data = signature.to_bytes() if not isinstance(signature, bytes | bytearray) else bytes(signature)
-        if len(data) < Signature.FIXED_SIZE:
-            raise EpidFormatError(
-                f"signature: {len(data)} bytes are too few",
-                offset=len(data),
-                status=EpidStatus.kEpidBadSignatureErr,
-            )
+        data = signature.to_bytes() if hasattr(signature, "to_bytes") else bytes(signature)
+        Envelope.of(data)
         pairs.append(data[:128])
     return pairs[0] == pairs[1]

@@ -37,6 +37,8 @@ class Arithmetic(ABC):
     name: str
     #: True if the ``*_secret`` methods are constant-time.
     constant_time: bool
+    #: True if it lets go of the interpreter's lock, so that threads run side by side.
+    parallel: bool = False
 
     @abstractmethod
     def g1_is_point(self, data: bytes) -> bool:

@@ -71,6 +71,7 @@ class KernelArithmetic(Arithmetic):
     """
 
     constant_time = True
+    parallel = True
 
     def __init__(self, path: Path | None = None, portable: bool = False):
         """Loads the library at ``path``; ``portable`` keeps to plain C even if the processor could do
