@@ -1,7 +1,7 @@
 """AES-128-CMAC (RFC 4493, NIST SP 800-38B) on the byte-wide AES engine."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .aes import AES128
@@ -10,15 +10,17 @@ from .blockram import BlockRAM
 __all__ = ["CMAC"]
 
 
-class _State(enum.Enum, shape=3):
-    WIPE = 0    #: zeros to all of the memory
-    FILL = 1    #: takes message bytes; idle when none has come
-    KEY = 2     #: takes a key
-    LOAD = 3    #: gives a block to AES: the pending one, or zeros for L
-    SUBKEY = 4  #: takes L = AES(key, 0) from AES
-    DOUBLE = 5  #: K1 from L, then K2 from K1
-    PAD = 6     #: fills the last block up
-    TAG = 7     #: AES gives the tag
+class _State(data.Struct):
+    """One bit of these is set: the logic is a good deal smaller than with a coded state."""
+
+    wipe: 1    #: zeros to all of the memory
+    fill: 1    #: takes message bytes; idle when none has come
+    key: 1     #: takes a key
+    load: 1    #: gives a block to AES: the pending one, or zeros for L
+    subkey: 1  #: takes L = AES(key, 0) from AES
+    double: 1  #: K1 from L, then K2 from K1
+    pad: 1     #: fills the last block up
+    tag: 1     #: AES gives the tag
 
 
 class CMAC(wiring.Component):
@@ -66,8 +68,8 @@ class CMAC(wiring.Component):
     def __init__(self):
         super().__init__()
         self.aes = AES128()
-        # Words 0..15: the key (low bytes) and the pending block (high). High bytes of 16..31: L, 32..47: K1,
-        # 48..63: K2. Never read and written in one cycle.
+        # Words 0..15: the key (low bytes) and the pending block (high). High bytes of 16..31: L, of 48..63: K1,
+        # of 32..47: K2. Never read and written in one cycle.
         self.memory = BlockRAM(width=16, depth=64, granularity=8)
 
     def elaborate(self, platform):
@@ -76,148 +78,126 @@ class CMAC(wiring.Component):
         m.submodules.memory = memory = self.memory
         got = data.View(data.StructLayout({"key": 8, "block": 8}), memory.read_data)
 
-        state = Signal(_State)
-        count, region = Signal(4), Signal(2)
+        at = Signal(_State, init={"wipe": 1})
+        count, region = Signal(4), Signal(2)  # byte of a block; WIPE: block of the memory, DOUBLE: K1 or K2
         keyed = Signal()    # key and subkeys stand
         full = Signal()     # the pending block is complete; whether it is the last is not known yet
-        final = Signal()    # it is the last one
-        padded = Signal()   # and was padded, so K2 is due, not K1
+        final = Signal()    # LOAD: it is the last one
+        padded = Signal()   # LOAD: and was padded, so K2 is due, not K1
         chain = Signal()    # not the first block of its message
-        mask_due = Signal()  # LOAD: the subkey's byte has been read; DOUBLE: the byte to be doubled has
-        ready = Signal()    # LOAD: the byte for AES has been read
+        halfway = Signal()  # LOAD: the subkey's byte is read; DOUBLE: the byte to double is; PAD: 0x80 is written
+        ready = Signal()    # LOAD: the byte for AES is read
         mask, carry = Signal(8), Signal()
+        first, last = Signal(), Signal()
+        m.d.comb += [first.eq(count == 0), last.eq(count == 15)]
 
+        # ---- Streams -------------------------------------------------------------------------------------
         beat = self.data.payload
-        waiting, take, advance = Signal(), Signal(), Signal()
-        quiet, wrapped = Signal(), Signal()
+        quiet, open_, offered, take = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            wrapped.eq(count == 15),
-            quiet.eq((state == _State.FILL) & (count == 0) & ~full & ~chain),
+            quiet.eq(at.fill & first & ~full & ~chain),
             self.idle.eq(quiet),
+            self.key.ready.eq(at.key),
+            open_.eq(at.fill & keyed & ~(quiet & self.key.valid)),
             # A full block and one more byte: the block goes first, the byte waits.
-            waiting.eq((state == _State.FILL) & keyed & ~(quiet & self.key.valid)),
-            self.data.ready.eq(waiting & (~full | beat.empty)),
-            take.eq(self.data.valid & self.data.ready & ~beat.empty),
-            self.key.ready.eq(state == _State.KEY),
+            self.data.ready.eq(open_ & (~full | beat.empty)),
+            offered.eq(open_ & self.data.valid),
+            take.eq(offered & ~beat.empty & ~full),
             aes.clear.eq(self.clear),
+            aes.i.valid.eq(at.load & ready),
             aes.i.payload.key.eq(got.key),
             aes.i.payload.data.eq(got.block ^ mask),
             aes.i.payload.chain.eq(chain),
-            aes.i.valid.eq((state == _State.LOAD) & ready),
+            aes.o.ready.eq(at.subkey | (at.tag & self.tag.ready)),
+            self.tag.valid.eq(at.tag & aes.o.valid),
             self.tag.payload.eq(Mux(self.tag.valid, aes.o.payload, 0)),  # what AES has in work stays inside
-            self.tag.valid.eq((state == _State.TAG) & aes.o.valid),
-            aes.o.ready.eq((state == _State.SUBKEY) | ((state == _State.TAG) & self.tag.ready)),
         ]
 
+        # What moves in this cycle.
+        key_byte, subkey_byte, double_byte, tag_byte = Signal(), Signal(), Signal(), Signal()
+        all_doubled = Signal()
+        m.d.comb += [
+            key_byte.eq(at.key & self.key.valid),
+            subkey_byte.eq(at.subkey & aes.o.valid),
+            double_byte.eq(at.double & halfway),
+            all_doubled.eq(double_byte & first & region[0]),
+            tag_byte.eq(self.tag.valid & self.tag.ready),
+        ]
+
+        # ---- Memory --------------------------------------------------------------------------------------
         # Doubling in GF(2^128), last byte first (SP 800-38B section 6.1): shift left by one bit, and if a one
         # falls out add x^7 + x^2 + x + 1, of which the 1 is the first carry.
-        reduce, doubled = Signal(), Signal(8)
+        doubled, block = Signal(8), Signal(8)
+        step, loaded, masking = Signal(), Signal(), Signal()
         m.d.comb += [
-            reduce.eq(wrapped & carry),
-            doubled.eq(Cat(carry, got.block[0:7]) ^ Mux(reduce, 0x86, 0)),
+            doubled.eq(Cat(carry, got.block[0:7]) ^ Mux(last & carry, 0x86, 0)),
+            block.eq(
+                Mux(at.fill, beat.data, 0) | Mux(at.subkey, aes.o.payload, 0) | Mux(at.double, doubled, 0)
+                | ((at.pad & ~halfway) << 7)),
+            # A key comes with a block of zeros, to make L from.
+            memory.write_data.eq(Cat(Mux(at.key, self.key.payload, 0), block)),
+            memory.write_en.eq(Cat(
+                at.wipe | key_byte,
+                at.wipe | key_byte | take | at.pad | subkey_byte | double_byte)),
+            memory.write_addr.eq(Cat(
+                count, (at.wipe & region[0]) | at.subkey | (at.double & ~region[0]),
+                (at.wipe & region[1]) | at.double)),
+            # In the last block a byte of the subkey is read before each of the block.
+            step.eq(at.load & (~ready | aes.i.ready)),
+            loaded.eq(at.load & ready & aes.i.ready & first),
+            masking.eq(final & ~halfway),
+            memory.read_en.eq(step | (at.double & ~halfway) | (at.fill & ~take)),
+            memory.read_addr.eq(Cat(
+                count, at.double | (at.load & masking & ~padded),
+                (at.double & region[0]) | (at.load & masking))),
         ]
 
-        fresh_key, fresh_block = Signal(8), Signal(8)
+        # ---- Registers -----------------------------------------------------------------------------------
+        with m.If(at.wipe | key_byte | take | at.pad | (step & ~masking & ~loaded)
+                  | (subkey_byte & ~last) | (double_byte & ~all_doubled) | tag_byte):
+            m.d.sync += count.eq(count + Mux(at.double, 15, 1))
+        with m.If((at.wipe & last) | (double_byte & first)):
+            m.d.sync += region.eq(region + Mux(at.double & region[0], 3, 1))
+        with m.If(all_doubled):
+            m.d.sync += keyed.eq(1)
+        with m.If(at.fill):
+            m.d.sync += [
+                full.eq((take & last & ~beat.last) | (full & ~(offered & (~beat.empty | beat.last)))),
+                final.eq(open_ & (~full | beat.empty)),
+                padded.eq(~full & (beat.empty | ~last)),
+            ]
+            with m.If(quiet & self.key.valid):
+                m.d.sync += keyed.eq(0)
+        with m.If(step | at.double | at.pad):
+            m.d.sync += halfway.eq((at.pad & ~last) | (~halfway & (at.double | (at.load & final & ~loaded))))
+        with m.If(step):
+            m.d.sync += [ready.eq(~masking & ~loaded), mask.eq(got.block)]
+            with m.If(~final):
+                m.d.sync += mask.eq(0)
+        with m.If(loaded | at.tag):
+            m.d.sync += chain.eq(at.load & keyed)
+        with m.If((at.subkey & first) | double_byte):
+            m.d.sync += carry.eq(Mux(first, block[7], got.block[7]))
+        with m.If(at.wipe):
+            m.d.sync += [mask.eq(0), carry.eq(0)]
+
+        # ---- States --------------------------------------------------------------------------------------
+        enter = Signal(_State)
         m.d.comb += [
-            memory.write_data.eq(Cat(fresh_key, fresh_block)),
-            memory.write_addr.eq(Cat(count, region)),
-            memory.read_addr.eq(Cat(count, region)),
+            enter.fill.eq((at.wipe & last & region.all()) | (loaded & keyed & ~final) | all_doubled
+                | (tag_byte & last)),
+            enter.key.eq(quiet & self.key.valid),
+            enter.load.eq(
+                (key_byte & last) | (at.pad & last)
+                | (offered & Mux(full, ~beat.empty | beat.last, ~beat.empty & beat.last & last))),
+            enter.subkey.eq(loaded & ~keyed),
+            enter.double.eq(subkey_byte & last),
+            enter.pad.eq(offered & ~full & beat.last & (beat.empty | ~last)),
+            enter.tag.eq(loaded & keyed & final),
         ]
-        with m.If(advance):
-            m.d.sync += count.eq(count + Mux(state == _State.DOUBLE, 15, 1))
-
-        m.d.comb += memory.read_en.eq(~memory.write_en.any())
-        with m.Switch(state):
-            with m.Case(_State.WIPE):
-                m.d.comb += [memory.write_en.eq(0b11), advance.eq(1)]
-                m.d.sync += [region.eq(region + wrapped), mask.eq(0), carry.eq(0)]
-                with m.If(wrapped & (region == 3)):
-                    m.d.sync += state.eq(_State.FILL)
-
-            with m.Case(_State.KEY):
-                m.d.comb += [
-                    fresh_key.eq(self.key.payload),  # and a block of zeros, to make L from
-                    memory.write_en.eq(self.key.valid.replicate(2)),
-                    advance.eq(self.key.valid),
-                ]
-                with m.If(self.key.valid & wrapped):
-                    m.d.sync += state.eq(_State.LOAD)
-
-            with m.Case(_State.FILL):
-                m.d.comb += [fresh_block.eq(beat.data), memory.write_en.eq(take << 1), advance.eq(take)]
-                with m.If(quiet & self.key.valid):
-                    m.d.sync += [state.eq(_State.KEY), keyed.eq(0)]
-                with m.Elif(waiting & self.data.valid):
-                    with m.If(full & beat.empty & ~beat.last):
-                        pass
-                    with m.Elif(full):
-                        m.d.sync += [state.eq(_State.LOAD), final.eq(beat.empty), full.eq(0)]
-                    with m.Elif(take & wrapped):
-                        m.d.sync += [full.eq(~beat.last), final.eq(beat.last)]
-                        with m.If(beat.last):
-                            m.d.sync += state.eq(_State.LOAD)
-                    with m.Elif(beat.last):
-                        m.d.sync += [state.eq(_State.PAD), padded.eq(1), final.eq(1)]
-
-            with m.Case(_State.PAD):
-                # The first byte written is 0x80, the rest are zeros; carry is free to tell them apart.
-                m.d.comb += [fresh_block[7].eq(~carry), memory.write_en.eq(0b10), advance.eq(1)]
-                m.d.sync += carry.eq(~wrapped)
-                with m.If(wrapped):
-                    m.d.sync += state.eq(_State.LOAD)
-
-            with m.Case(_State.LOAD):
-                accepted = aes.i.ready & ready
-                m.d.comb += memory.read_en.eq(~ready | accepted)
-                with m.If(accepted & (count == 0)):
-                    m.d.sync += [ready.eq(0), mask.eq(0), chain.eq(keyed)]
-                    with m.If(~keyed):
-                        m.d.sync += [state.eq(_State.SUBKEY), region.eq(1)]
-                    with m.Elif(final):
-                        m.d.sync += state.eq(_State.TAG)
-                    with m.Else():
-                        m.d.sync += state.eq(_State.FILL)
-                with m.Elif(memory.read_en):
-                    with m.If(final & ~mask_due):
-                        m.d.comb += memory.read_addr[4:6].eq(Cat(padded, 1))
-                        m.d.sync += [mask_due.eq(1), ready.eq(0)]
-                    with m.Else():
-                        m.d.comb += advance.eq(1)
-                        m.d.sync += [mask_due.eq(0), ready.eq(1), mask.eq(Mux(final, got.block, 0))]
-
-            with m.Case(_State.SUBKEY):
-                m.d.comb += [
-                    fresh_block.eq(aes.o.payload),
-                    memory.write_en.eq(aes.o.valid << 1),
-                    advance.eq(aes.o.valid & ~wrapped),
-                ]
-                with m.If(aes.o.valid):
-                    with m.If(count == 0):
-                        m.d.sync += carry.eq(aes.o.payload[7])
-                    with m.If(wrapped):
-                        m.d.sync += state.eq(_State.DOUBLE)
-
-            with m.Case(_State.DOUBLE):
-                m.d.sync += mask_due.eq(~mask_due)
-                with m.If(mask_due):
-                    m.d.comb += [
-                        fresh_block.eq(doubled),
-                        memory.write_en.eq(0b10),
-                        memory.write_addr[4:6].eq(region + 1),
-                        advance.eq(~((count == 0) & (region == 2))),
-                    ]
-                    m.d.sync += carry.eq(got.block[7])
-                    with m.If(count == 0):
-                        m.d.sync += [carry.eq(doubled[7]), region.eq(2)]
-                        with m.If(region == 2):
-                            m.d.sync += [state.eq(_State.FILL), region.eq(0), keyed.eq(1), carry.eq(0)]
-
-            with m.Case(_State.TAG):
-                m.d.comb += advance.eq(self.tag.valid & self.tag.ready)
-                with m.If(advance & wrapped):
-                    m.d.sync += [state.eq(_State.FILL), final.eq(0), padded.eq(0), chain.eq(0)]
-
+        with m.If(enter.as_value().any()):
+            m.d.sync += at.eq(enter)
         with m.If(self.clear):
-            m.d.sync += [state.eq(_State.WIPE), count.eq(0), region.eq(0), mask_due.eq(0), ready.eq(0)]
-            m.d.sync += [flag.eq(0) for flag in (keyed, full, final, padded, chain)]
+            m.d.sync += [at.eq(_State.const({"wipe": 1})), count.eq(0), region.eq(0)]
+            m.d.sync += [flag.eq(0) for flag in (keyed, full, chain, halfway, ready)]
         return m
