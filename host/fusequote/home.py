@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -87,6 +88,12 @@ def write_atomic(path: Path, data: bytes, *, exclusive: bool = False) -> None:
         raise EnvironmentProblem(
             f"cannot write {path}: {error.strerror}", hint="check free space and permissions"
         ) from error
+
+
+@functools.lru_cache(maxsize=64)
+def _load_key(pem: bytes) -> Any:
+    """A private key from PEM. Checking an RSA key takes a tenth of a second: once for each is enough."""
+    return serialization.load_pem_private_key(pem, password=None)
 
 
 class Home:
@@ -192,7 +199,7 @@ class Home:
         with self.lock(f"keys.{name}"):
             if path.exists():
                 try:
-                    key = serialization.load_pem_private_key(self.read(path, limit=1 << 16), password=None)
+                    key = _load_key(self.read(path, limit=1 << 16))
                 except (ValueError, TypeError, UnsupportedAlgorithm) as error:
                     raise CorruptFile(path, "is not a private key in PEM") from error
                 if not fits(key):

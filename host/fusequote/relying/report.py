@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -22,6 +22,16 @@ __all__ = ["AttestationReport", "check_chain", "check_signature", "read_report"]
 
 #: No report is longer; a larger one is not parsed.
 LIMIT = 1 << 16
+#: What the X.509 parser raises for bytes that are no certificate, or one of a kind that nobody issues here.
+_BAD_CERTIFICATE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ def check_chain(chain_pem: bytes, root: x509.Certificate, now: datetime.datetime
         leaf.verify_directly_issued_by(root)
         basic = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+    except _BAD_CERTIFICATE as error:
         raise refuse(Reason.AVR_CHAIN, "two certificates in PEM are wanted, signing certificate first") from error
     except InvalidSignature as error:
         raise refuse(Reason.AVR_CHAIN, "the root did not sign the signing certificate") from error
