@@ -24,10 +24,14 @@ def command(
     from fusequote.api import Platform, chip_notes
     from fusequote.cli.output import show_result
     from fusequote.cli.steps import StepsView
+    from fusequote.cli.values import check_is_file
     from fusequote.relying.verify import identity_facts
     from fusequote.verdict import ResultDocument
 
     settings = current()
+    for path in (file, sigstruct):
+        if path is not None:
+            check_is_file(path)
     with (
         StepsView(not settings.json) as view,
         Platform(settings.chip_url, home=settings.home, listener=view) as platform,

@@ -29,11 +29,14 @@ def command(
     from fusequote.api import Platform, SignType, chip_notes
     from fusequote.cli.output import show_result, stdout
     from fusequote.cli.steps import StepsView
-    from fusequote.cli.values import hex_bytes, write_output
+    from fusequote.cli.values import check_is_file, hex_bytes, write_output
     from fusequote.relying.verify import identity_facts
     from fusequote.verdict import ResultDocument
 
     settings = current()
+    for path in (enclave, sigstruct):
+        if path is not None:
+            check_is_file(path)
     data = hex_bytes("--report-data", report_data, most=64)
     service_provider = settings.home.secret("spid", 16) if spid is None else hex_bytes("--spid", spid, 16)
     with (
@@ -56,7 +59,7 @@ def command(
         )
         notes = chip_notes(platform.chip.identity)
         facts = {**identity_facts(application.enclave.identity), "reportdata": data.ljust(64, b"\0").hex()}
-    facts.update(spid=service_provider.hex(), gid=result.quote[4:8].hex(), quote_bytes=len(result.quote))
+    facts.update(spid=service_provider.hex(), gid=result.quote[4:8][::-1].hex(), quote_bytes=len(result.quote))
     if out is not None:
         write_output(out, result.quote)
         facts["file"] = str(out)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fusequote.errors import EnvironmentProblem, UsageError
 
-__all__ = ["hex_bytes", "read_limited", "write_output"]
+__all__ = ["check_is_file", "hex_bytes", "read_limited", "write_output"]
 
 
 def hex_bytes(name: str, text: str, size: int | None = None, *, most: int | None = None) -> bytes:
@@ -40,6 +40,16 @@ def read_limited(path: Path, what: str, limit: int) -> bytes:
     if len(data) > limit:
         raise UsageError(f"{path} is too large for {what}: the limit is {limit:,} bytes")
     return data
+
+
+def check_is_file(path: Path) -> None:
+    """Raises :class:`UsageError` unless ``path`` is a file: a pipe or a terminal would keep its reader waiting."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is not a file")
 
 
 def write_output(path: Path, data: bytes) -> None:

@@ -40,7 +40,7 @@ def command(
     from fusequote.api import verify
     from fusequote.cli.output import exit_code, print_document, show_verdict
     from fusequote.cli.steps import StepsView
-    from fusequote.cli.values import hex_bytes, read_limited
+    from fusequote.cli.values import check_is_file, hex_bytes, read_limited
     from fusequote.enclave import read_sigstruct
     from fusequote.relying import Policy
 
@@ -48,6 +48,7 @@ def command(
     enclaves = {hex_bytes("--mrenclave", text, 32) for text in mrenclave or ()}
     signers = {hex_bytes("--mrsigner", text, 32) for text in mrsigner or ()}
     if sigstruct is not None:
+        check_is_file(sigstruct)
         vouched = read_sigstruct(sigstruct)
         enclaves.add(vouched.enclavehash)
         signers.add(vouched.mrsigner)
