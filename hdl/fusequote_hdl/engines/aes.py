@@ -177,6 +177,8 @@ class AES128(wiring.Component):
                 for n, value in enumerate(_RCON):
                     with m.Case(n):
                         m.d.sync += rcon.eq(value)
+                with m.Default():
+                    m.d.sync += rcon.eq(0)
             with m.If(count[0:4] != 14):  # after that, SubWord's byte for the first byte of the word comes
                 m.d.sync += rcon.eq(0)
             with m.If(~hold):
