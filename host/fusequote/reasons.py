@@ -73,7 +73,7 @@ class Reason(StrEnum):
     REPORT_MAC = (
         "report.mac-invalid",
         REPORT,
-        "The REPORT's MAC is wrong for this enclave: altered, for another target, or of another chip.",
+        "The REPORT's MAC is wrong for this enclave: altered, for another target, of another chip or boot.",
     )
     REPORT_FORMAT = "report.malformed", REPORT, "The REPORT is not 432 bytes with its reserved bytes zero."
     KEY_ATTRIBUTE = "key.invalid-attribute", REPORT, "The enclave lacks the attribute that this key needs."

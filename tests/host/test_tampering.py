@@ -143,18 +143,20 @@ def test_a_report_from_another_chip(ready: Ready, keyed_home, tmp_path):
         other.platform.close()
 
 
-def test_a_report_from_before_a_reset_still_holds(keyed_home, tmp_path):
-    """EGETKEY(REPORT) takes the KEYID from the REPORT, so a new CR_REPORT_KEYID does not end old REPORTs.
+def test_a_report_from_before_a_reset(keyed_home, tmp_path):
+    """VERIFYREPORT takes REPORTs of this boot only.
 
-    That is the architecture's rule, not an oversight: freshness is the business of REPORTDATA and the nonce.
+    The manual's way cannot tell: EGETKEY(REPORT) takes the KEYID from the REPORT, so a new CR_REPORT_KEYID
+    does not end old REPORTs. Freshness there is the business of REPORTDATA and the nonce.
     """
     made = make_ready(copy_home(keyed_home, tmp_path))
     made.platform.close()
+    old = made.reported.report
     with Platform(made.platform.url, home=made.platform.home) as again:
-        for how in LocalCheck:
-            again.quoting_enclave.verify_report(made.reported.report.to_bytes(), how)
-        fresh = again.report(again.launch(), DATA).report
-        assert fresh.keyid != made.reported.report.keyid
+        with refused(Reason.REPORT_MAC):
+            again.quoting_enclave.verify_report(old.to_bytes(), LocalCheck.VERIFYREPORT)
+        assert again.quoting_enclave.verify_report(old.to_bytes(), LocalCheck.EGETKEY) == old
+        assert again.report(again.launch(), DATA).report.keyid != old.keyid
 
 
 # Provision

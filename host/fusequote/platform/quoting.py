@@ -40,9 +40,10 @@ _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label=None)
 class LocalCheck(StrEnum):
     """How the Quoting Enclave checks a REPORT."""
 
-    #: VERIFYREPORT: the report key stays in the chip.
+    #: VERIFYREPORT: the report key stays in the chip, and a REPORT of an earlier boot is refused.
     VERIFYREPORT = "verifyreport"
-    #: EGETKEY(REPORT) and AES-CMAC here: the manual's way, with the key on the wire.
+    #: EGETKEY(REPORT) and AES-CMAC here: the manual's way, with the key on the wire. The KEYID is the
+    #: REPORT's own, so one of an earlier boot is as good as new.
     EGETKEY = "egetkey"
 
 
