@@ -28,9 +28,7 @@ from .support import vectors
 
 OK, INVALID = VerifyResult.kEpidSigValid, VerifyResult.kEpidSigInvalid
 OUTSIDE = bytes.fromhex(
-    next(c for c in vectors("pairing")["membership"] if c["case"] == "on the twist but not of order p")[
-        "bytes"
-    ]
+    next(c for c in vectors("pairing")["membership"] if c["case"] == "on the twist but not of order p")["bytes"]
 )
 
 
@@ -49,8 +47,7 @@ def test_whole_life_in_every_hash_algorithm(arithmetic, alg):
     for basename in (None, b"b", b"\0" * 32):
         signature = member.sign(b"message", basename)
         assert (
-            Verifier(issuer.group, basename=basename, arithmetic=arithmetic).verify(signature, b"message")
-            is OK
+            Verifier(issuer.group, basename=basename, arithmetic=arithmetic).verify(signature, b"message") is OK
         )
         other = HashAlg((alg + 1) % 4)
         assert Verifier(issuer.group, other, arithmetic=arithmetic).verify(signature, b"message") is INVALID

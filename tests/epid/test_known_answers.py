@@ -62,9 +62,7 @@ def test_credentials_are_intels(arithmetic, known, issuer):
         assert arithmetic.g1_sum_secret([(G1_GENERATOR, inverse), (F, inverse)]) == key.A
         assert key.A.hex() == member["A"]
         assert key.credential.to_bytes().hex() == member["membership_credential"]
-        assert (
-            MembershipCredential.from_bytes(bytes.fromhex(member["membership_credential"])) == key.credential
-        )
+        assert MembershipCredential.from_bytes(bytes.fromhex(member["membership_credential"])) == key.credential
         check_member_key(group, key, arithmetic)
         assert key.to_bytes().hex() == member["private_key"]
         short = MemberPrivateKey(key.gid[12:], key.A, key.x, key.f)

@@ -26,9 +26,7 @@ from .support import vectors
 
 OK, INVALID = VerifyResult.kEpidSigValid, VerifyResult.kEpidSigInvalid
 OUTSIDE = bytes.fromhex(
-    next(c for c in vectors("pairing")["membership"] if c["case"] == "on the twist but not of order p")[
-        "bytes"
-    ]
+    next(c for c in vectors("pairing")["membership"] if c["case"] == "on the twist but not of order p")["bytes"]
 )
 
 
@@ -137,9 +135,7 @@ def test_proofs_without_a_list(members, known):
     for signature in (data, garbage, data[:352] + bytes(4) + data[356:]):
         assert Verifier(group, strict=False).verify(signature, b"m") is OK
     assert Verifier(group).verify(garbage, b"m") is VerifyResult.kEpidVersionMismatchErr
-    assert (
-        Verifier(group).verify(data[:352] + bytes(4) + data[356:], b"m") is VerifyResult.kEpidBadSignatureErr
-    )
+    assert Verifier(group).verify(data[:352] + bytes(4) + data[356:], b"m") is VerifyResult.kEpidBadSignatureErr
     empty = SigRl(group.gid, 30)
     signature = members[0].sign(b"m", sigrl=empty)
     assert signature.rl_ver == 30 and not signature.proofs

@@ -28,9 +28,7 @@ from .support import vectors
 
 OK, INVALID = VerifyResult.kEpidSigValid, VerifyResult.kEpidSigInvalid
 OUTSIDE = bytes.fromhex(
-    next(c for c in vectors("pairing")["membership"] if c["case"] == "on the twist but not of order p")[
-        "bytes"
-    ]
+    next(c for c in vectors("pairing")["membership"] if c["case"] == "on the twist but not of order p")["bytes"]
 )
 
 

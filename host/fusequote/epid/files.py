@@ -88,9 +88,7 @@ def read_header(data: bytes, kind: FileType) -> Form:
     raise EpidFormatError(f"not a {kind.what}: the header is {found}", offset=0, hint=hint)
 
 
-def sign_file(
-    kind: FileType, payload: bytes, authority: CertificateAuthority, form: Form = Form.SDK
-) -> bytes:
+def sign_file(kind: FileType, payload: bytes, authority: CertificateAuthority, form: Form = Form.SDK) -> bytes:
     """A signed file around ``payload``."""
     data = header(kind, form) + payload
     return data + authority.sign(data)

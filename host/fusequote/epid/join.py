@@ -79,9 +79,7 @@ def make_join_request(
     ``draw`` is for tests only; ``device_nonce`` is the split form's.
     """
     if len(nonce) != NONCE_SIZE:
-        raise EpidError(
-            f"an issuer's nonce has 32 bytes, not {len(nonce)}", status=EpidStatus.kEpidBadNonceErr
-        )
+        raise EpidError(f"an issuer's nonce has 32 bytes, not {len(nonce)}", status=EpidStatus.kEpidBadNonceErr)
     group.check_subgroup()
     a, alg = arithmetic or default(), group.hash_alg if hash_alg is None else hash_alg
     r = random_scalar(draw)

@@ -40,9 +40,7 @@ class Presignature:
         """The values, once; raises PresignatureUsed ever after."""
         values, self._values = self._values, None
         if values is None:
-            raise PresignatureUsed(
-                "this pre-signature has been used", hint="make a new one for each signature"
-            )
+            raise PresignatureUsed("this pre-signature has been used", hint="make a new one for each signature")
         return values
 
     @property
@@ -132,11 +130,7 @@ class Member:
         T, R2, a, b, rx, rf, ra, rb = (presig or self.presign()).take()
         key, arithmetic = self._key, self._a
         unlinkable = basename is None
-        B = (
-            random_point(arithmetic, self._draw)
-            if unlinkable
-            else g1_hash(self.hash_alg, basename, arithmetic)
-        )
+        B = random_point(arithmetic, self._draw) if unlinkable else g1_hash(self.hash_alg, basename, arithmetic)
         base = B if arithmetic.constant_time else arithmetic.g1_prepare(B)
         K = arithmetic.g1_sum_secret([(base, key.f)])
         R1 = arithmetic.g1_sum_secret([(base, rf)])

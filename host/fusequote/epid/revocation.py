@@ -75,9 +75,7 @@ class RevocationList:
         count = int.from_bytes(data[offset : offset + 4], "big")
         offset += 4
         if offset + count * entry_size != len(data):
-            raise cls._fail(
-                f"{len(data)} bytes do not hold the {count} entries that it announces", offset - 4
-            )
+            raise cls._fail(f"{len(data)} bytes do not hold the {count} entries that it announces", offset - 4)
         entries = []
         while offset < len(data):
             parts = []

@@ -71,7 +71,5 @@ def product(tower: Tower, pairs: Sequence[tuple[tuple[Any, Any], list[Line]]]) -
         f = absorb(sqr(f))
         if d:
             f = absorb(f)
-    f = tower.conj(
-        f
-    )  # the loop count is negative; inverse and conjugate agree after the final exponentiation
+    f = tower.conj(f)  # the loop count is negative; inverse and conjugate agree after the final exponentiation
     return tower.final_exponentiation(absorb(absorb(f)))

@@ -31,8 +31,7 @@ class Lattice:
         self.determinant = _determinant(self.basis)
         # First row of the inverse times the determinant: the cofactors of the first column.
         self.cofactors = [
-            (-1) ** i * _determinant([row[1:] for j, row in enumerate(self.basis) if j != i])
-            for i in range(n)
+            (-1) ** i * _determinant([row[1:] for j, row in enumerate(self.basis) if j != i]) for i in range(n)
         ]
 
     def split(self, k: int) -> list[int]:

@@ -1,0 +1,286 @@
+"""`fusequote epid` and the two programs with Intel's options, on files, from the first nonce to the last
+list.
+"""
+
+import importlib.metadata
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from fusequote.cli import main, registry
+from fusequote.epid import GroupRl, MemberPrecomp, SigRl, Verifier, compressed, files
+from fusequote.epid.intel import signmsg, verifysig
+from fusequote.epid.ledger import IssuerFolder, Ledger
+from fusequote.errors import EnvironmentProblem
+
+SECRET, PUBLIC = 0o600, 0o644
+
+
+@pytest.fixture
+def epid(monkeypatch, capsys, tmp_path):
+    """Runs ``fusequote epid ..`` in a folder of its own; gives exit code and the JSON document."""
+    point = importlib.metadata.EntryPoint("epid", "fusequote.epid.cli:app", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda: {"epid": point})
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main(["--json", "epid", *map(str, arguments)])
+        out = capsys.readouterr().out
+        return code, json.loads(out) if out else None
+
+    return run
+
+
+PUBLIC_FILES = ("--ca", "group/cacert.bin", "--group", "group/pubkey.bin")
+
+
+def join(epid, name):
+    for step in (
+        ("nonce", "group", "-o", "nonce.dat"),
+        ("join", *PUBLIC_FILES, "--nonce", "nonce.dat", "--secret", f"{name}.f", "-o", "request.dat"),
+        ("issue", "group", "--nonce", "nonce.dat", "--request", "request.dat", "-o", "credential.dat"),
+        ("join", *PUBLIC_FILES, "--credential", "credential.dat", "--secret", f"{name}.f", "-o", f"{name}.key"),
+    ):
+        code, document = epid(*step)
+        assert code == 0, document
+
+
+@pytest.fixture(params=["00000b0c", None], ids=["SGX", "SDK"])
+def ready(request, epid):
+    """A group with two members."""
+    gid = ("--gid", request.param) if request.param else ()
+    assert epid("group", "group", *gid)[0] == 0
+    join(epid, "alice")
+    join(epid, "bob")
+    return epid
+
+
+def sign(epid, who, *more, out="sig.dat"):
+    return epid("sign", *PUBLIC_FILES, "-k", f"{who}.key", "-m", "hello", "-o", out, *more)
+
+
+def verdict(epid, *more, sig="sig.dat"):
+    code, document = epid("verify", sig, *PUBLIC_FILES, "-m", "hello", *more)
+    return code, document["facts"]["result"]
+
+
+def test_life_of_a_group(ready, tmp_path):
+    epid = ready
+    group = tmp_path / "group"
+    modes = {name: stat.S_IMODE((group / name).stat().st_mode) for name in os.listdir(group)}
+    assert modes["issuer.key"] == modes["ca.pem"] == SECRET and modes["pubkey.bin"] == PUBLIC
+    assert stat.S_IMODE((tmp_path / "alice.key").stat().st_mode) == SECRET
+    assert len(IssuerFolder(group).ledger.issued()) == 2
+
+    assert sign(epid, "alice", "-b", "shop")[0] == 0
+    assert verdict(epid, "-b", "shop") == (0, "kEpidSigValid")
+    assert verdict(epid, "-b", "other") == (10, "kEpidSigInvalid")
+    rl = ("--sigrl", "group/sigrl.bin")
+    assert verdict(epid, *rl) == (0, "kEpidSigValid"), "version 0, no entries"
+
+    # revoked by signature
+    request = files.SigRlRequest(
+        IssuerFolder(group).group.gid, (tmp_path / "sig.dat").read_bytes(), b"hello"
+    ).to_bytes()
+    (tmp_path / "req").write_bytes(request)
+    code, document = epid("revoke", "group", "--request", "req", "-b", "shop")
+    assert code == 0 and document["facts"]["version"] == 1
+    code, document = sign(epid, "alice", *rl)
+    assert code == 10 and document["kind"] == "epid-signer-revoked"
+    assert verdict(epid, *rl) == (10, "kEpidSigRevokedInSigRl")
+    assert sign(epid, "bob", *rl)[0] == 0
+    assert verdict(epid, *rl) == (0, "kEpidSigValid")
+
+    # revoked by key, by request and by file
+    assert sign(epid, "bob", "-b", "shop")[0] == 0
+    code, document = epid("revoke", "group", "-k", "bob.key")
+    assert code == 0 and document["facts"]["entries"] == 1
+    assert verdict(epid, "--privrl", "group/privrl.bin") == (10, "kEpidSigRevokedInPrivRl")
+    key = files.read_member_key((tmp_path / "alice.key").read_bytes())
+    (tmp_path / "req").write_bytes(files.priv_rl_request(key))
+    assert epid("revoke", "group", "--request", "req")[1]["facts"]["entries"] == 2
+
+    # the verifier's own list
+    verifier = Verifier(IssuerFolder(group).group, basename=b"shop")
+    own = verifier.blacklist((tmp_path / "sig.dat").read_bytes(), b"hello")
+    (tmp_path / "own.rl").write_bytes(own.to_bytes())
+    assert verdict(epid, "-b", "shop", "-V", "own.rl") == (10, "kEpidSigRevokedInVerifierRl")
+
+    # the whole group
+    assert epid("revoke", "group", "--whole-group")[0] == 0
+    assert verdict(epid, "--grprl", "group/grprl.bin") == (10, "kEpidSigRevokedInGroupRl")
+
+
+def test_compressed_keys_sign(ready, tmp_path):
+    folder = IssuerFolder(tmp_path / "group")
+    (tmp_path / "carol.key").write_bytes(compressed.create(folder.issuer))
+    assert sign(ready, "carol")[0] == 0
+    assert verdict(ready) == (0, "kEpidSigValid")
+
+
+def test_mistakes_get_a_line_and_a_code(ready, tmp_path):
+    epid = ready
+    cases = {
+        "group": [("group", "group")],
+        "gid": [("group", "new", "--gid", "0102"), ("group", "new", "--gid", "zz")],
+        "hash": [("group", "new", "--hash", "md5")],
+        "join": [("join", *PUBLIC_FILES, "-o", "x"), ("join", *PUBLIC_FILES, "--nonce", "absent", "-o", "x")],
+        "issue": [("issue", "group", "--nonce", "nonce.dat", "--request", "nonce.dat", "-o", "x")],
+        "sign": [("sign", *PUBLIC_FILES, "-k", "credential.dat", "-m", "x", "-o", "x")],
+        "both": [("sign", *PUBLIC_FILES, "-k", "alice.key", "-m", "x", "-M", "nonce.dat", "-o", "x")],
+        "empty basename": [("sign", *PUBLIC_FILES, "-k", "alice.key", "-m", "x", "-b", "", "-o", "x")],
+        "revoke": [
+            ("revoke", "group"),
+            ("revoke", "group", "--request", "nonce.dat"),
+            ("revoke", "nowhere", "--whole-group"),
+        ],
+        "inspect": [("inspect", "nonce.dat"), ("inspect", "."), ("inspect", "absent")],
+        "verify": [("verify", "absent", *PUBLIC_FILES, "-m", "x")],
+        "swapped": [("verify", "x", "--ca", "group/pubkey.bin", "--group", "group/cacert.bin", "-m", "x")],
+    }
+    for name, commands in cases.items():
+        for command in commands:
+            code, document = epid(*command)
+            assert code == 2 and document["type"] == "error", (name, document)
+    # a used nonce
+    code, document = epid("issue", "group", "--nonce", "nonce.dat", "--request", "request.dat", "-o", "x")
+    assert code == 10 and document["kind"] == "epid-join"
+    assert not (tmp_path / "x").exists()
+
+
+def test_inspect(ready, tmp_path):
+    epid = ready
+    sign(epid, "alice")
+    folder = IssuerFolder(tmp_path / "group")
+    precomp = MemberPrecomp.compute(
+        folder.group, files.read_member_key((tmp_path / "alice.key").read_bytes()).A
+    )
+    (tmp_path / "precomp").write_bytes(precomp.to_bytes())
+    (tmp_path / "small.key").write_bytes(compressed.create(folder.issuer))
+    kinds = {
+        "group/cacert.bin": "ca certificate file",
+        "group/pubkey.bin": "group key file",
+        "group/sigrl.bin": "sig rl file",
+        "group/privrl.bin": "priv rl file",
+        "group/grprl.bin": "group rl file",
+        "alice.key": "member private key",
+        "credential.dat": "membership credential",
+        "small.key": "compressed member key",
+        "precomp": "member precomputation",
+        "sig.dat": "signature",
+    }
+    for name, kind in kinds.items():
+        code, document = epid("inspect", name)
+        assert code == 0 and document["facts"]["type"] == kind, name
+        if "key" in name or name in ("credential.dat", "precomp"):
+            secrets = (tmp_path / name).read_bytes()[-32:].hex()
+            assert name == "group/pubkey.bin" or secrets not in json.dumps(document)
+
+
+def test_a_damaged_ledger_is_said(ready, tmp_path):
+    (tmp_path / "group" / "ledger.db").write_bytes(b"not a database at all" * 100)
+    code, document = ready("nonce", "group", "-o", "x")
+    assert code == 3 and "ledger" in document["message"]
+
+
+def test_ledger_is_used_once_by_whoever_comes_first(tmp_path):
+    one, other = Ledger(tmp_path / "l.db"), Ledger(tmp_path / "l.db")
+    one.remember(b"n" * 32)
+    assert [other.consume(b"n" * 32), one.consume(b"n" * 32), one.consume(b"x" * 32)] == [True, False, False]
+    one.record(b"n" * 32, b"F", b"A")
+    assert [(i.F, i.A) for i in other.issued()] == [(b"F", b"A")]
+    with pytest.raises(EnvironmentProblem):
+        Ledger(tmp_path / "no" / "such" / "folder.db")
+
+
+# the programs with Intel's options
+
+
+@pytest.fixture
+def intel(ready, tmp_path, capsys):
+    for name in ("cacert.bin", "pubkey.bin", "grprl.bin", "sigrl.bin", "privrl.bin"):
+        (tmp_path / name).symlink_to(tmp_path / "group" / name)
+    (tmp_path / "mprivkey.dat").symlink_to(tmp_path / "alice.key")
+    return ready
+
+
+def test_intels_programs(intel, tmp_path, capsys):
+    assert signmsg(["-m", "hello", "-b", "shop"]) == 0
+    assert len((tmp_path / "sig.dat").read_bytes()) == 360
+    assert verifysig(["-m", "hello", "-b", "shop"]) == 0
+    assert verifysig(["-m", "hello"]) == 0
+    assert verifysig(["-m", "other"]) == 1
+    assert verifysig(["-m", "hello", "-b", "other"]) == 1
+    assert signmsg(["-m", "hello", "-k", "bob.key", "-s", "bob.sig", "-S", "sigrl.bin"]) == 0
+    assert verifysig(["-m", "hello", "-s", "bob.sig", "-S", "sigrl.bin", "-P", "pre"]) == 0
+    assert len((tmp_path / "pre").read_bytes()) in (1552, 1540)
+    assert verifysig(["-m", "hello", "-s", "bob.sig", "-p", "pre"]) == 0
+    intel("revoke", "group", "-k", "alice.key")
+    assert verifysig(["-m", "hello", "-K", "privrl.bin"]) == 3
+    folder = IssuerFolder(tmp_path / "group")
+    signature = (tmp_path / "sig.dat").read_bytes()
+    folder.write_list(folder.issuer.revoke_signature(folder.read_list(SigRl), signature, b"hello"))
+    assert verifysig(["-m", "hello", "-S", "sigrl.bin"]) == 43, "SigRL version mismatch"
+    capsys.readouterr()
+    assert signmsg(["-m", "hello", "-S", "sigrl.bin"]) == 0, "a revoked signer still ends with 0"
+    assert "revoked in SigRL" in capsys.readouterr().err
+    assert verifysig(["-m", "hello", "-S", "sigrl.bin"]) == 4
+    verifier = Verifier(folder.group, basename=b"shop")
+    own = verifier.blacklist(signature, b"hello")
+    (tmp_path / "verifierrl.dat").write_bytes(own.to_bytes())
+    (tmp_path / "sig.dat").write_bytes(signature)
+    assert verifysig(["-m", "hello", "-b", "shop", "-V", "verifierrl.dat"]) == 5
+    intel("revoke", "group", "--whole-group")
+    assert verifysig(["-m", "hello"]) == 2
+    assert "kEpidSigRevokedInGroupRl" in capsys.readouterr().err
+
+
+def test_intels_programs_with_bad_files(intel, tmp_path, capsys):
+    assert signmsg(["-m", "x"]) == 0
+    for arguments in (
+        ["-g", "absent"],
+        ["-c", "pubkey.bin"],
+        ["-G", "absent"],
+        ["-s", "absent"],
+        ["-p", "absent"],
+    ):
+        assert verifysig(["-m", "x", *arguments]) == 1
+    for arguments in (["-k", "absent"], ["-k", "credential.dat"], ["-S", "pubkey.bin"], ["-p", "sig.dat"]):
+        assert signmsg(["-m", "x", *arguments]) == 1
+    for program in (signmsg, verifysig):
+        for arguments in (["--no-such-option"], ["-m", "a", "-M", "b"], ["--hashalg", "md5"]):
+            with pytest.raises(SystemExit) as end:
+                program(arguments)
+            assert end.value.code == 1
+    other = tmp_path / "other"
+    IssuerFolder.create(other, b"\0\0\0\1")
+    assert verifysig(["-m", "x", "-c", "other/cacert.bin"]) == 1, "a file signature of another CA"
+    assert not capsys.readouterr().out
+
+
+def test_garbage_proofs_pass_without_a_sigrl_as_with_intel(intel, tmp_path):
+    folder = IssuerFolder(tmp_path / "group")
+    evidence = folder.issuer
+    signmsg(["-m", "x", "-k", "bob.key", "-s", "bob.sig"])
+    new = evidence.revoke_signature(folder.read_list(SigRl), (tmp_path / "bob.sig").read_bytes(), b"x")
+    folder.write_list(new)
+    assert signmsg(["-m", "x", "-S", "sigrl.bin"]) == 0
+    data = (tmp_path / "sig.dat").read_bytes()
+    (tmp_path / "sig.dat").write_bytes(data[:360] + bytes(160))
+    assert verifysig(["-m", "x"]) == 0
+    assert verifysig(["-m", "x", "--strict"]) == 43
+    assert verifysig(["-m", "x", "-S", "sigrl.bin"]) == 4
+    assert isinstance(folder.read_list(GroupRl), GroupRl)
+
+
+def test_as_programs_of_their_own(intel, tmp_path):
+    for name in ("signmsg", "verifysig"):
+        code = f"from fusequote.epid.intel import {name}_main; {name}_main()"
+        run = subprocess.run(
+            [sys.executable, "-c", code, "-m", "hello"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
