@@ -40,10 +40,9 @@ _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label=None)
 class LocalCheck(StrEnum):
     """How the Quoting Enclave checks a REPORT."""
 
-    #: VERIFYREPORT: the report key stays in the chip, and a REPORT of an earlier boot is refused.
+    #: VERIFYREPORT: the report key stays in the chip.
     VERIFYREPORT = "verifyreport"
-    #: EGETKEY(REPORT) and AES-CMAC here: the manual's way, with the key on the wire. The KEYID is the
-    #: REPORT's own, so one of an earlier boot is as good as new.
+    #: EGETKEY(REPORT) and AES-CMAC here: the manual's way, with the key on the wire, and the KEYID compared.
     EGETKEY = "egetkey"
 
 
@@ -85,6 +84,9 @@ class QuotingEnclave:
             else:
                 key = inside.key(KeyRequest(keyname=KeyName.REPORT, keyid=received.keyid))
                 good = hmac.compare_digest(cmac(key, received.body.to_bytes()), received.mac)
+                # EGETKEY gives the key of any KEYID, an earlier boot's too; this boot's is in a REPORT of our
+                # own.
+                good &= received.keyid == inside.report(self.target_info, bytes(64)).keyid
         if not good:
             raise refuse(Reason.REPORT_MAC)
         return received

@@ -125,7 +125,7 @@ class Registry:
             raise UsageError(f"no EPID group {gid.hex()}")
         return row
 
-    def update_tcb(self, gid: bytes, **values: object) -> None:
+    def update_tcb(self, gid: bytes, /, **values: object) -> None:
         """Set fields of a TCB record (``out_of_date``, ``joins``, ``advisory_ids``, ..)."""
         with self.store.session() as session:
             row = session.get(TcbRecord, gid)
@@ -175,7 +175,8 @@ class Registry:
 
     def _next(self, gid: bytes, kind, change):
         with self.store.session() as session:
-            # The row of the group is the lock: versions have no gaps and no doubles.
+            # The row of the group is the lock (in SQLite every transaction is): no version is lost or
+            # doubled.
             session.execute(select(Group).where(Group.gid == gid).with_for_update())
             row = session.get(RevocationList, (gid, _KINDS[kind]))
             new = change(kind(gid) if row is None else kind.from_bytes(row.payload, gid_size=4))

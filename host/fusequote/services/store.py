@@ -43,6 +43,7 @@ class Store:
             # Writers of other processes are waited for (30 s), foreign keys are looked at, and what is said
             # to be written is on the disk.
             event.listen(self._engine, "connect", _sqlite_settings)
+            event.listen(self._engine, "begin", _sqlite_begin)
         self._prepare()
 
     @classmethod
@@ -87,7 +88,14 @@ class Store:
             raise _problem(error) from error
 
 
+def _sqlite_begin(connection) -> None:
+    # Python's driver would begin with the first write, and what was read before it could be out of date by
+    # then.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _sqlite_settings(connection, _record) -> None:
+    connection.isolation_level = None
     cursor = connection.cursor()
     for setting in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=30000", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {setting}")
