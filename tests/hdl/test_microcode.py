@@ -89,7 +89,7 @@ def test_every_word_is_an_instruction_that_can_be_reached():
 
 
 def test_calls_nest_no_deeper_than_the_stack():
-    """Each label that is called, by the deepest chain of calls below it. Leaves that end a command inside a call forget it."""
+    """Each leaf, by the deepest chain of calls below it. One that ends a command inside a call forgets the call."""
 
     def depth(address, seen):
         if address in seen:
