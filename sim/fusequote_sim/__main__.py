@@ -15,6 +15,7 @@ from fusequote.home import Home
 
 from .build import build
 from .process import SimulatedChip
+from .toolchain import PROCESS, PROCESS_WITH_WAVES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         program = build(
             cache=options.cache or Home().cache,
-            waves=options.waves is not None,
+            recipe=PROCESS if options.waves is None else PROCESS_WITH_WAVES,
             native=options.native,
             on_progress=lambda line: print(line, file=sys.stderr, flush=True),
         )

@@ -21,12 +21,10 @@ from pathlib import Path
 from fusequote.errors import EnvironmentProblem
 
 from .design import BLOCK, Design, Sources
-from .toolchain import Toolchain
+from .toolchain import PROCESS, Recipe, Toolchain
 
 __all__ = ["build"]
 
-_HERE = Path(__file__).parent
-_HARNESS = tuple(_HERE / name for name in ("harness.cpp", "harness_port.h", "harness_surroundings.h"))
 #: Builds kept besides those used within the last day.
 _KEEP = 8
 _DAY = 86400
@@ -38,22 +36,22 @@ def build(
     design: Design = BLOCK,
     *,
     cache: str | os.PathLike[str],
-    waves: bool = False,
+    recipe: Recipe = PROCESS,
     native: bool = False,
     on_progress: Progress | None = None,
 ) -> Path:
     """The program that runs ``design``, from the cache or built now (some ten seconds).
 
-    ``cache`` is made when it is not there. ``waves`` builds the variant that can write waveforms, which is slower.
+    ``cache`` is made when it is not there. ``recipe`` says what is made of the design: a chip as a process by default.
     ``native`` optimises for this very machine. ``on_progress`` is called with one line for each step.
 
     Raises :class:`EnvironmentProblem` (tools missing, cache not writable) and
     :class:`fusequote_sim.toolchain.BuildError` (a tool refused the design).
     """
     say = on_progress or (lambda line: None)
-    toolchain = Toolchain(waves=waves, native=native)
+    toolchain = Toolchain(recipe, native=native)
     sources = design.sources()
-    key = _key(sources, toolchain)
+    key = hashlib.sha256(f"{sources.digest()}\n{toolchain.identity()}".encode()).hexdigest()
     folder = Path(cache).absolute() / "sim"
     program = folder / key / "chip"
     try:
@@ -69,13 +67,6 @@ def build(
             hint="check permissions and free space, or give another folder with cache=",
         ) from error
     return program
-
-
-def _key(sources: Sources, toolchain: Toolchain) -> str:
-    state = hashlib.sha256(f"{sources.digest()}\n{toolchain.identity()}\n".encode())
-    for path in (*_HARNESS, _HERE / "toolchain.py", _HERE / "elaborate.py"):
-        state.update(hashlib.sha256(path.read_bytes()).digest())
-    return state.hexdigest()
 
 
 def _touched(program: Path) -> bool:
@@ -114,7 +105,7 @@ def _make(sources: Sources, toolchain: Toolchain, program: Path, say: Progress) 
         say("building the simulated chip: Verilog to C++")
         toolchain.verilate(work / "chip.v", work / "obj")
         say("building the simulated chip: C++ to a program")
-        toolchain.compile(work / "obj", [path for path in _HARNESS if path.suffix == ".cpp"], work / program.name)
+        toolchain.compile(work / "obj", work / program.name)
         shutil.rmtree(work / "obj")
         shutil.rmtree(target, ignore_errors=True)  # should it be there without a program in it
         os.rename(work, target)

