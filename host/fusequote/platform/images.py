@@ -9,6 +9,7 @@ is no enclave, and nothing here claims that the measured files are what actually
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,8 +33,9 @@ _SHARED = ("constants.py", "entry.py", "epidblob.py", "epidfiles.py", "protocol.
 def _sources(own: tuple[str, ...]) -> Mapping[str, bytes]:
     """The program's files by name. Read once: a file that is edited while this process runs is not what runs."""
     files = {f"platform/{path}": (_HERE / path).read_bytes() for path in (*own, *_SHARED)}
-    for path in sorted(path for path in _EPID.rglob("*") if path.suffix in (".py", ".c", ".h")):
-        files[f"epid/{path.relative_to(_EPID).as_posix()}"] = path.read_bytes()
+    library = sorted(path for path in _EPID.rglob("*") if path.suffix in (".py", ".c", ".h"))
+    lines = (f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(_EPID).as_posix()}\n" for p in library)
+    files["epid.sha256"] = "".join(lines).encode()
     return files
 
 
