@@ -38,9 +38,11 @@ $(STAMP):
 	@echo "making $(VENV): once, a few minutes" >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; give another one with make PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) \
+	@grep -qsF '$(CURDIR)/$(VENV)/' $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) \
 	  || { echo "Python's venv module is needed: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# Metadata beside the sources would go stale, and hide the installed one from python -m pytest.
+	@rm -rf *.egg-info
 	@$(BIN)/python -m fusequote.epid.kernel.build >/dev/null \
 	  || echo "no C kernel for EPID: the Python arithmetic is used" >&2
 	@touch $@

@@ -68,6 +68,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         return _pipe_broken()
+    except SystemExit as end:  # rich's way to answer a broken pipe
+        return _pipe_broken() if isinstance(end.__context__, BrokenPipeError) else INTERNAL
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             print("\ninterrupted", file=sys.stderr)
