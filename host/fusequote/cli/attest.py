@@ -84,3 +84,15 @@ def _show_end(result: AttestResult) -> None:
     console.print(f"in all: {result.chip_commands} commands to the chip{spent}")
     for note in result.notes:
         console.print(f"note: {note}")
+    crossed = _steps_with_keys(result)
+    if crossed:
+        console.print(f"note: in this run keys of enclaves crossed the link in the clear in: {', '.join(crossed)}")
+
+
+def _steps_with_keys(result: AttestResult) -> list[str]:
+    """The steps of this run in which an enclave program asked EGETKEY: for its PROVISION and seal keys, or to unseal."""
+    from fusequote.verdict import Phase, Step
+
+    asking = (Step.PROVISION, Step.QUOTE)
+    ended = {event.step for event in result.events if event.phase is Phase.FINISHED and event.chip_commands}
+    return [step.value for step in asking if step in ended]
