@@ -90,7 +90,7 @@ def _show_end(result: AttestResult) -> None:
 
 
 def _steps_with_keys(result: AttestResult) -> list[str]:
-    """The steps of this run in which an enclave program asked EGETKEY: for its PROVISION and seal keys, or to unseal."""
+    """The steps of this run in which an enclave program asked EGETKEY: for PROVISION and seal keys, or to unseal."""
     from fusequote.verdict import Phase, Step
 
     asking = (Step.PROVISION, Step.QUOTE)
