@@ -7,6 +7,7 @@ constant-time: whoever can measure the time of a signature learns about its expo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fusequote.epid.arithmetic import pairing
@@ -52,6 +53,8 @@ class IntegerArithmetic(Arithmetic):
         self._tower = Tower(number)
         self._g1 = G1(self._tower)
         self._g2 = G2(self._tower)
+        # Second arguments of pairings are few: the generator, and the w of each group.
+        self._lines = lru_cache(maxsize=32)(self._make_lines)
 
     # encodings
 
@@ -130,6 +133,9 @@ class IntegerArithmetic(Arithmetic):
         return self.g2_sum(terms)
 
     def g2_prepare(self, point: bytes) -> list[pairing.Line]:
+        return self._lines(bytes(point))
+
+    def _make_lines(self, point: bytes) -> list[pairing.Line]:
         decoded = self._g2_decode(point)
         if decoded is None:
             raise NotAnElement("the identity has no lines")

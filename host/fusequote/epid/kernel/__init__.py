@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from fusequote.epid.arithmetic.interface import Arithmetic, Base, NotAnElement, Term
@@ -105,6 +106,8 @@ class KernelArithmetic(Arithmetic):
             "pairing_product": [buffer, size, buffer, tables],
         }
         self._call = {name: self._function(name, arguments, flag) for name, arguments in signatures.items()}
+        # Second arguments of pairings are few: the generator, and the w of each group.
+        self._lines = lru_cache(maxsize=32)(self._make_lines)
         self._sizes = {}
         for kind, name in ((G1Tables, "g1_table"), (G2Lines, "g2_lines"), (GtTables, "gt_table")):
             self._sizes[kind] = self._function(f"{name}_size", [], size)()
@@ -185,6 +188,9 @@ class KernelArithmetic(Arithmetic):
         return self.g2_sum(terms)
 
     def g2_prepare(self, point: bytes) -> G2Lines:
+        return self._lines(bytes(point))
+
+    def _make_lines(self, point: bytes) -> G2Lines:
         return self._prepare(G2Lines, self._call["g2_prepare"], point, G2_SIZE)
 
     # GT

@@ -1,0 +1,210 @@
+"""What EPID costs on this machine, for each back end: `fusequote bench epid`."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusequote.epid import (
+    HashAlg,
+    Issuer,
+    Member,
+    MemberPrecomp,
+    PrivRl,
+    SigRl,
+    Verifier,
+    fp_hash,
+    g1_hash,
+)
+from fusequote.epid.arithmetic import Arithmetic, available, load
+from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR
+from fusequote.errors import UsageError
+
+SIZES = (0, 1, 10, 100, 1_000, 10_000)
+MARKS = ("<!-- fusequote bench epid: begin -->", "<!-- fusequote bench epid: end -->")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. Times in seconds; ``pairings`` is the median in pairings of the same back end."""
+
+    back_end: str
+    what: str
+    runs: int
+    median: float
+    low: float  #: first quartile
+    high: float  #: third quartile
+    pairings: float
+
+
+def _measure(call: Callable[[], object], seconds: float) -> list[float]:
+    """Durations of as many calls as fit ``seconds``, three at least; one call before to warm up if it is
+    short.
+    """
+    prepare = getattr(call, "prepare", lambda: None)
+    times, start = [], time.perf_counter()
+    call()
+    first = time.perf_counter() - start
+    if first > seconds:
+        return [first]
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        prepare()
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+class Bench:
+    """The measurements of one back end."""
+
+    def __init__(self, arithmetic: Arithmetic, seconds: float, largest: int):
+        self.a, self.seconds, self.largest = arithmetic, seconds, largest
+        self.issuer = Issuer.create(b"\0\0\0\1", arithmetic=arithmetic)
+        nonce = self.issuer.nonce()
+        request, self.pending = Member.join_request(self.issuer.group, nonce, arithmetic=arithmetic)
+        self.request = request
+        self.key = self.pending.provision(self.issuer.issue(request, nonce), arithmetic)
+        self.member = Member(self.issuer.group, self.key, arithmetic=arithmetic)
+        self.pairing = 0.0
+
+    def rows(self) -> Iterator[Row]:
+        """All measurements, the pairing first."""
+        for what, call in self._operations():
+            times = sorted(_measure(call, self.seconds))
+            median = statistics.median(times)
+            self.pairing = self.pairing or median
+            quarter = len(times) // 4
+            low, high = times[quarter], times[-1 - quarter]
+            yield Row(self.a.name, what, len(times), median, low, high, median / self.pairing)
+
+    def _operations(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        a, group, member = self.a, self.issuer.group, self.member
+        message = b"message"
+        yield "pairing", lambda: a.pairing_product([(G1_GENERATOR, G2_GENERATOR)])
+        yield "group made", lambda: Issuer.create(b"\0\0\0\1", arithmetic=a)
+        yield "join request", lambda: Member.join_request(group, bytes(32), arithmetic=a)
+        F = self.request.F
+        yield "issue", lambda: (self.request.proves(group, bytes(32), arithmetic=a), self.issuer.credential(F))
+        credential = self.key.credential
+        yield "key check", lambda: self.pending.provision(credential, a)
+        precomp = MemberPrecomp.compute(group, self.key.A, a)
+        yield "member ready", lambda: Member(group, self.key, arithmetic=a)
+        yield "member ready, precomputed", lambda: Member(group, self.key, precomp=precomp, arithmetic=a)
+        yield "verifier ready", lambda: Verifier(group, arithmetic=a)
+        yield "sign", lambda: member.sign(message)
+        yield "sign, basename", lambda: member.sign(message, b"basename")
+        yield "pre-signature", member.presign
+        yield "sign with a pre-signature", _Ahead(member.presign, lambda p: member.sign(message, presig=p))
+        signature, verifier = member.sign(message).to_bytes(), Verifier(group, arithmetic=a)
+        yield "verify", lambda: verifier.verify(signature, message)
+        listed = Verifier(group, priv_rl=PrivRl(group.gid, 1, tuple(range(1, 1_001))), arithmetic=a)
+        yield "verify, PrivRL of 1,000", lambda: listed.verify(signature, message)
+        for size in SIZES:
+            if size <= self.largest:
+                yield from self._sigrl(size, message)
+
+    def _sigrl(self, size: int, message: bytes) -> Iterator[tuple[str, Callable[[], object]]]:
+        group, a = self.issuer.group, self.a
+        rl = SigRl(group.gid, 1, tuple(self._entries(size)))
+        yield f"sign, SigRL of {size:,}", lambda: self.member.sign(message, sigrl=rl)
+        signature = self.member.sign(message, sigrl=rl).to_bytes()
+        verifier = Verifier(group, sig_rl=rl, arithmetic=a)
+        yield f"verify, SigRL of {size:,}", lambda: verifier.verify(signature, message)
+
+    def _entries(self, size: int) -> Iterator[tuple[bytes, bytes]]:
+        table = self.a.g1_prepare(G1_GENERATOR)
+        for i in range(size):
+            f = fp_hash(HashAlg.SHA256, i.to_bytes(4, "big")) or 1
+            yield g1_hash(HashAlg.SHA256, i.to_bytes(4, "big"), self.a), self.a.g1_sum([(table, f)])
+
+
+class _Ahead:
+    """Work whose first half is done ahead and not timed."""
+
+    def __init__(self, before: Callable[[], object], work: Callable[[object], object]):
+        self._before, self._work = before, work
+        self._ready = before()
+
+    def __call__(self) -> None:
+        self._work(self._ready)
+
+    def prepare(self) -> None:
+        """The next first half."""
+        self._ready = self._before()
+
+
+def measure(names: list[str], seconds: float, largest: int) -> Iterator[Row]:
+    """The rows of each back end in turn; raises EnvironmentProblem for one that is not there."""
+    for name in names:
+        yield from Bench(load(name), seconds, largest).rows()
+
+
+def milliseconds(value: float) -> str:
+    """Three figures or so."""
+    value *= 1e3
+    return f"{value:,.3f}" if value < 1 else f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row for a table."""
+    spread = f"{milliseconds(row.low)} .. {milliseconds(row.high)}"
+    return row.back_end, row.what, milliseconds(row.median), spread, f"{row.pairings:,.2f}", str(row.runs)
+
+
+HEAD = ("back end", "operation", "median, ms", "quartiles, ms", "pairings", "runs")
+
+
+def markdown(rows: list[Row]) -> str:
+    """The table for docs/performance.md."""
+    lines = [HEAD, ("---", "---", *("---:",) * 4), *(cells(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Puts ``text`` between the marks of a document; raises UsageError if they are not there."""
+    from fusequote.epid.storage import read_file, write_file
+
+    document = read_file(path).decode()
+    before, found, rest = document.partition(MARKS[0])
+    _, closed, after = rest.partition(MARKS[1])
+    if not (found and closed):
+        raise UsageError(f"{path} has no place for the table: {MARKS[0]} .. {MARKS[1]}")
+    write_file(path, (before + MARKS[0] + "\n" + text + MARKS[1] + after).encode())
+
+
+def command(
+    back_end: Annotated[
+        list[str] | None, typer.Option("--back-end", metavar="NAME", help="Only this one; repeatable.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Time for each operation.")] = 1.0,
+    largest: Annotated[int, typer.Option(min=0, max=10_000, help="The longest SigRL.")] = 1_000,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Put the table between the marks of this document.")
+    ] = None,
+) -> int:
+    """Time EPID on each back end: medians with quartiles, and as multiples of one pairing (its lines at hand).
+
+    SigRL work uses all processors that this process may use, where the back end can; everything else one.
+    """
+    from fusequote.cli.output import print_document, table
+    from fusequote.cli.settings import current
+    from fusequote.verdict import ResultDocument
+
+    rows = list(measure(back_end or list(available()), seconds, largest))
+    if write is not None:
+        put_into(write, markdown(rows))
+    if current().json:
+        facts = {f"{row.back_end}: {row.what}, us": round(row.median * 1e6) for row in rows}
+        print_document(ResultDocument("bench epid", facts | {"processors": os.cpu_count() or 1}).to_json())
+        return 0
+    table("EPID, times in milliseconds", HEAD, (cells(row) for row in rows), right=range(2, 6))
+    return 0
