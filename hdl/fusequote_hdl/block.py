@@ -34,6 +34,7 @@ class Block(wiring.Component):
 
     def __init__(self, *, hardware_entropy: bool = False):
         self.program = assemble(hardware_entropy=hardware_entropy)
+        self.workspace = Ram(MEMORY_BYTES)
         super().__init__({
             # Bytes from and to the host.
             "rx": In(stream.Signature(8)),
@@ -43,7 +44,7 @@ class Block(wiring.Component):
             "fuse": Out(FuseMacroSignature()),
             # Nothing to do until a byte comes: the clock may stop.
             "idle": Out(1),
-            # The block starts a boot in this cycle.
+            # RESET: the block starts over in this cycle. (At power-on it starts by itself.)
             "booting": Out(1),
         })
 
@@ -52,7 +53,7 @@ class Block(wiring.Component):
         m.submodules.deframer = deframer = Deframer()
         m.submodules.framer = framer = Framer()
         m.submodules.sequencer = sequencer = Sequencer(self.program.words)
-        m.submodules.workspace = workspace = Ram(MEMORY_BYTES)
+        m.submodules.workspace = workspace = self.workspace
         m.submodules.sha256 = sha256 = SHA256()
         m.submodules.keybox = keybox = KeyBox()
         m.submodules.fuses = fuses = Fuses()
