@@ -27,7 +27,7 @@ def contributed(monkeypatch):
     def contribute(name: str, value: object) -> None:
         point = importlib.metadata.EntryPoint(name, "json:dumps", registry.GROUP)
         known = registry.entry_points()
-        monkeypatch.setattr(registry, "entry_points", lambda: {**known, name: point})
+        monkeypatch.setattr(registry, "entry_points", lambda group=registry.GROUP: {**known, name: point})
         loaded = {name: value}
         original = importlib.metadata.EntryPoint.load
 

@@ -1,4 +1,4 @@
-"""Measure: cycles of every command of the chip."""
+"""Measure what things cost: clock cycles of the chip's commands, times of EPID."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
-from fusequote.cli.settings import current
+from fusequote.cli.registry import BENCH_GROUP, CommandGroup
+from fusequote.cli.settings import add_options, current
 
-app = typer.Typer(add_completion=False, help="Measure what things cost.", no_args_is_help=True)
+
+class BenchGroup(CommandGroup):
+    """`fusequote bench`: what packages contribute to measure."""
+
+    source = BENCH_GROUP
+    prepare = staticmethod(add_options)
+
+
+app = typer.Typer(cls=BenchGroup, add_completion=False)
 
 
 @app.callback()
@@ -17,7 +26,6 @@ def _group() -> None:
     """Measure what things cost."""
 
 
-@app.command("chip")
 def chip(
     write: Annotated[
         Path | None,

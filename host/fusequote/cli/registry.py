@@ -1,9 +1,11 @@
 """Which commands there are: the entry points of the group ``fusequote.cli``, each loaded when it is called.
 
+``fusequote bench`` has a group of entry points of its own, ``fusequote.bench``, by the same rules.
+
 An entry point's name is the command's; its value is a :class:`typer.Typer` (one command or a group of them) or a
 function. A package contributes a command by naming it in its metadata, nothing here has to know. The line that
-``fusequote --help`` shows is the first of the module's docstring, read without running the module: so help is
-fast, and a command whose packages are missing breaks no other.
+``fusequote --help`` shows is the first of the function's docstring or the module's, read without running the module: so
+help is fast, and a command whose packages are missing breaks no other.
 """
 
 from __future__ import annotations
@@ -22,20 +24,21 @@ from typer.core import TyperCommand, TyperGroup
 
 from fusequote.errors import EnvironmentProblem, UsageError
 
-__all__ = ["GROUP", "CommandGroup", "entry_points", "load", "missing_package", "summary"]
+__all__ = ["BENCH_GROUP", "GROUP", "CommandGroup", "entry_points", "load", "missing_package", "summary"]
 
 GROUP = "fusequote.cli"
+BENCH_GROUP = "fusequote.bench"
 #: Commands of the command tree that other packages or versions bring.
 ELSEWHERE = frozenset({"serve", "service", "boards", "build", "flash", "demo"})
 
 
-def entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+def entry_points(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:
     """All contributed commands by name, sorted."""
-    return {point.name: point for point in sorted(importlib.metadata.entry_points(group=GROUP))}
+    return {point.name: point for point in sorted(importlib.metadata.entry_points(group=group))}
 
 
 def summary(point: importlib.metadata.EntryPoint) -> str:
-    """The first line of the docstring of the command's module, empty when there is none."""
+    """The first line of the docstring of the command's function, or else of its module; empty when there is none."""
     root, *rest = point.module.split(".")
     try:
         spec = importlib.util.find_spec(root)
@@ -45,7 +48,10 @@ def summary(point: importlib.metadata.EntryPoint) -> str:
         path = Path(folder, *rest)
         for source in (path.with_suffix(".py"), path / "__init__.py"):
             if source.is_file():
-                text = ast.get_docstring(ast.parse(source.read_text("utf-8"))) or ""
+                module = ast.parse(source.read_text("utf-8"))
+                functions = (node for node in module.body if isinstance(node, ast.FunctionDef))
+                function = next((node for node in functions if node.name == point.attr), None)
+                text = (function and ast.get_docstring(function)) or ast.get_docstring(module) or ""
                 return text.partition("\n")[0]
     return ""
 
@@ -55,10 +61,10 @@ def load(point: importlib.metadata.EntryPoint) -> Any:
     try:
         contributed = point.load()
     except ModuleNotFoundError as error:
-        raise missing_package(error, f"fusequote {point.name}") from error
+        raise missing_package(error, f"the command {point.name}") from error
     except (ImportError, AttributeError, SyntaxError) as error:
         raise EnvironmentProblem(
-            f"fusequote {point.name} cannot be loaded: {error}",
+            f"the command {point.name} cannot be loaded: {error}",
             hint="the installation is damaged or of mixed versions: install fusequote again",
         ) from error
     if not isinstance(contributed, typer.Typer):
@@ -99,32 +105,34 @@ def _extra_of(module: str) -> str | None:
 
 
 class CommandGroup(TyperGroup):
-    """The group ``fusequote``: lists commands without loading them, and loads the one that is called.
+    """A group that lists commands without loading them, and loads the one that is called.
 
-    ``prepare`` is called with a command after it was loaded.
+    ``source`` is the group of entry points. ``prepare`` is called with a command after it was loaded.
     """
+
+    source: str = GROUP
 
     prepare: Callable[[Any], Any] = staticmethod(lambda command: command)
 
     def list_commands(self, ctx: typer.Context) -> list[str]:
         """The names of all commands."""
-        return list(entry_points())
+        return list(entry_points(self.source))
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
         """What help shows of a command: its name and its line."""
-        point = entry_points().get(cmd_name)
+        point = entry_points(self.source).get(cmd_name)
         return None if point is None else TyperCommand(cmd_name, help=summary(point))
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str, Any, list[str]]:
         """The command that is called. Raises :class:`UsageError` for a name that this installation does not have."""
-        name, points = args[0], entry_points()
+        name, points, program = args[0], entry_points(self.source), ctx.command_path
         if name in points:
             return name, self.prepare(load(points[name])), args[1:]
-        if name in ELSEWHERE:
+        if name in ELSEWHERE and self.source == GROUP:
             raise UsageError(
                 f"this installation of fusequote has no command {name!r}",
                 hint="no installed package contributes it; `fusequote --help` lists what is there",
             )
         near = difflib.get_close_matches(name, points, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"there is no command {name!r}", hint=f"{hint}`fusequote --help` lists all commands")
+        raise UsageError(f"there is no command {name!r}", hint=f"{hint}`{program} --help` lists all commands")

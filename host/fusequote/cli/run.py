@@ -105,10 +105,7 @@ def _call(arguments: list[str], settings: Settings) -> int:
 def _as_usage_error(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "fusequote"
-    message = error.format_message().strip()
-    if type(error).__name__ == "NoArgsIsHelpError":
-        message = "a command is missing"
-    return UsageError(f"{where}: {message}", hint=f"`{where} --help` says how")
+    return UsageError(f"{where}: {error.format_message().strip()}", hint=f"`{where} --help` says how")
 
 
 def _complain(error: FusequoteError, settings: Settings, cause: BaseException | None = None) -> int:

@@ -122,8 +122,10 @@ def add_options(command: Any, *, everything: bool = False) -> Any:
 
     ``everything`` adds --chip whether the command talks to a chip or not.
     """
-    for child in getattr(command, "commands", {}).values():
-        add_options(child)
+    if hasattr(command, "commands"):
+        command.no_args_is_help = False  # help in place of a result would be taken for one
+        for child in command.commands.values():
+            add_options(child)
     taken = {name for parameter in command.params for name in parameter.opts}
     application = typer.Typer(add_completion=False)
     application.command()(_common)
