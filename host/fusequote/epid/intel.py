@@ -156,13 +156,3 @@ def verifysig(arguments: Sequence[str] | None = None) -> int:
 
 def _missing(path: Path) -> int:
     raise UsageError(f"there is no file {path}")
-
-
-def signmsg_main() -> None:
-    """Entry point."""
-    sys.exit(signmsg())
-
-
-def verifysig_main() -> None:
-    """Entry point."""
-    sys.exit(verifysig())
