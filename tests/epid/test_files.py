@@ -195,3 +195,19 @@ def test_group_key_outside_the_subgroup_in_a_good_file(ca, known):
     with pytest.raises(EpidFormatError, match="subgroup"):
         files.read_group_key(data, ca.certificate)
     assert files.read_group_key(data, ca.certificate, strict=False) == evil
+
+
+def test_bulk_files(ca, known, issuer):
+    key = known[2]["m0"].to_bytes()
+    full = [files.BulkKey(1, bytes(range(8)), 3, key), files.BulkKey(2, bytes(8), 0, key)]
+    data = b"".join(one.to_bytes() for one in full)
+    assert len(data) == 2 * 158 and files.read_bulk_keys(data) == full
+    small = files.BulkKey(1, bytes(8), 0, compressed.create(issuer))
+    assert files.read_bulk_keys(small.to_bytes(), compressed=True) == [small] and len(small.to_bytes()) == 94
+    assert key[-32:].hex() not in repr(full) and repr(key[-32:])[2:-1] not in repr(full)
+    with pytest.raises(EpidFormatError):
+        files.read_bulk_keys(data[:-1])
+    groups = files.sign_group_key(known[1], ca) + files.sign_group_key(known[1], ca)
+    assert files.read_bulk_groups(groups, ca.certificate) == [known[1]] * 2
+    with pytest.raises(EpidFormatError):
+        files.read_bulk_groups(groups + b"\0", ca.certificate)

@@ -222,3 +222,44 @@ def read_group_rl_request(data: bytes) -> list[tuple[bytes, int]]:
     if len(data) < 8 or len(data) != 8 + 17 * count:
         raise EpidFormatError(f"GroupRL request: {len(data)} bytes do not hold {count} groups", offset=4)
     return [(bytes(data[at : at + 16]), data[at + 16]) for at in range(8, len(data), 17)]
+
+
+# What Intel's key generation gives out in bulk, and its extractkeys cuts up.
+
+
+@dataclass(frozen=True)
+class BulkKey:
+    """One key of a bulk file; ``key`` is a full (144) or a compressed (80) one, as its bytes."""
+
+    product: int
+    key_id: bytes
+    svn: int
+    key: bytes
+
+    def to_bytes(self) -> bytes:
+        """Product id 2, key id 8, svn 4, key."""
+        return self.product.to_bytes(2, "big") + self.key_id + self.svn.to_bytes(4, "big") + self.key
+
+    def __repr__(self) -> str:
+        return f"<BulkKey {self.key_id.hex()} of product {self.product}>"
+
+
+def read_bulk_keys(data: bytes, compressed: bool = False) -> list[BulkKey]:
+    """The keys of a bulk file, whose records are 158 bytes, or 94 with ``compressed``; raises
+    EpidFormatError.
+    """
+    size = 14 + (80 if compressed else MemberPrivateKey.size())
+    if len(data) % size:
+        raise EpidFormatError(f"bulk keys: {len(data)} bytes are not whole records of {size}", offset=len(data))
+    records = (bytes(data[at : at + size]) for at in range(0, len(data), size))
+    return [
+        BulkKey(int.from_bytes(r[:2], "big"), r[2:10], int.from_bytes(r[10:14], "big"), r[14:]) for r in records
+    ]
+
+
+def read_bulk_groups(data: bytes, ca: CaCertificate) -> list[GroupPublicKey]:
+    """All group keys of a file of several certificates; raises EpidFormatError, BadFileSignature."""
+    size = HEADER_SIZE + GroupPublicKey.size(read_header(data, FileType.GROUP_KEY).gid_size) + SIGNATURE_SIZE
+    if len(data) % size:
+        raise EpidFormatError(f"bulk groups: {len(data)} bytes are not whole files of {size}", offset=len(data))
+    return [read_group_key(data[at : at + size], ca) for at in range(0, len(data), size)]
