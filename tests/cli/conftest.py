@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from fusequote.platform.signers import Signers
 from fusequote.verdict import load_schema
 from jschon import JSON, JSONSchema, create_catalog
 
-create_catalog("2020-12")
-SCHEMA = JSONSchema({**load_schema(), "$id": "https://fusequote.invalid/verdict-1"})
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    create_catalog("2020-12")
+    SCHEMA = JSONSchema({**load_schema(), "$id": "https://fusequote.invalid/verdict-1"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Ran:
     def document(self) -> dict[str, Any]:
         """The one JSON document on stdout, which keeps to the schema."""
         document = json.loads(self.out)
-        evaluated = SCHEMA.evaluate(JSON(document))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # jschon's, about a library of its own
+            evaluated = SCHEMA.evaluate(JSON(document))
         assert evaluated.valid, evaluated.output("basic")
         return document
 

@@ -164,6 +164,12 @@ def test_bench_does_not_burn_fuses_that_are_kept(run, tmp_path):
     run("bench", "chip", *MODEL).complains(2, "sim://")
 
 
+def test_bench_looks_at_the_document_first(run, tmp_path):
+    (tmp_path / "unmarked.md").write_text("nothing")
+    run("bench", "chip", *MODEL, "--write", tmp_path / "unmarked.md").complains(2, "markers")
+    run("bench", "chip", *MODEL, "--write", tmp_path / "missing.md").complains(2, "cannot read")
+
+
 def test_home_folders_that_cannot_be(run, tmp_path):
     (tmp_path / "file").write_text("no folder")
     run("attest", "--home", tmp_path / "file" / "home", *MODEL, own_home=False).complains(3, "--home")

@@ -1,6 +1,7 @@
 """Every command that README.md and docs/*.md show is run: a document that lies fails here.
 
-In a fenced ``console`` block, lines with the prompt ``$ `` are commands, the others are output and not compared.
+In a fenced ``console`` block, lines with the prompt ``$ `` are commands, the others are output and not compared. In a
+block without a language, lines that begin with ``fusequote `` are commands too.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROMPTS = {"console": "$ ", "": "fusequote "}
 #: Commands that .ci/run itself runs, or that fetch and install; a test cannot.
 ELSEWHERE = re.compile(r"(git clone|cd |python3 -m venv|\S*pip install|sudo |apt )")
 
 
 def commands(document: Path) -> list[str]:
     """The commands of a document, in order."""
-    text = document.read_text("utf-8")
-    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    found = []
+    for language, block in BLOCK.findall(document.read_text("utf-8")):
+        prompt = PROMPTS.get(language)
+        if prompt:
+            found += [line.removeprefix("$ ") for line in block.splitlines() if line.startswith(prompt)]
+    return found
 
 
 def make_targets() -> set[str]:

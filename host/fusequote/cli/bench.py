@@ -37,15 +37,16 @@ def chip(
     By default a blank simulated chip, gone afterwards, whose fuses are burnt for the measurement. A chip with fuses of
     its own has to be manufactured; what only blank chips do is left out then.
     """
-    from fusequote.cli.cycles import markdown, measure, update_document
+    from fusequote.cli.cycles import MarkedDocument, markdown, measure
     from fusequote.cli.output import print_document, table
     from fusequote.cli.steps import CLOCK_HZ
     from fusequote.verdict import ResultDocument
 
     settings = current()
+    document = None if write is None else MarkedDocument(write)
     rows = list(measure(settings.blank_chip_url))
-    if write is not None:
-        update_document(write, markdown(rows))
+    if document is not None:
+        document.put(markdown(rows))
     if settings.json:
         facts: dict[str, str | int | bool] = {row.name: row.cycles for row in rows}
         print_document(ResultDocument("bench chip", facts).to_json())

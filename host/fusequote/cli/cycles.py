@@ -16,7 +16,7 @@ from fusequote.enclave.image import AddPage, MemoryImage
 from fusequote.enclave.load import base_for
 from fusequote.errors import UsageError
 
-__all__ = ["Row", "markdown", "measure", "update_document"]
+__all__ = ["MarkedDocument", "Row", "markdown", "measure"]
 
 BEGIN = "<!-- fusequote bench chip: begin -->"
 END = "<!-- fusequote bench chip: end -->"
@@ -155,14 +155,23 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def update_document(path: Path, text: str) -> None:
-    """Put ``text`` between the markers of a document. Raises :class:`UsageError` when it has not both of them."""
-    try:
-        document = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise UsageError(f"{path} has not got both markers", hint=f"put in lines {BEGIN} and {END}")
-    write_output(path, f"{head}{BEGIN}\n{text}\n{END}{tail}".encode())
+class MarkedDocument:
+    """A document with a place between two markers for the table.
+
+    Raises :class:`UsageError` when it cannot be read or has not both markers.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            document = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
+        self._head, begin, rest = document.partition(BEGIN)
+        _, end, self._tail = rest.partition(END)
+        if not begin or not end:
+            raise UsageError(f"{path} has not got both markers", hint=f"put in lines {BEGIN} and {END}")
+
+    def put(self, text: str) -> None:
+        """Write the document with ``text`` between its markers. Raises :class:`EnvironmentProblem` when that fails."""
+        write_output(self._path, f"{self._head}{BEGIN}\n{text}\n{END}{self._tail}".encode())
