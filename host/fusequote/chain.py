@@ -21,7 +21,7 @@ from fusequote.enclave import Image, MemoryImage, open_image
 from fusequote.enclave.load import LaunchedEnclave, launch
 from fusequote.errors import DeviceError, Refused, UsageError
 from fusequote.home import Home, write_atomic
-from fusequote.maker import RecordBook, manufacture
+from fusequote.maker import RecordBook, manufacture, unfinished
 from fusequote.platform.application import ApplicationEnclave
 from fusequote.platform.entry import Enclave
 from fusequote.platform.epidblob import BLOB_SIZE, open_blob, public_text
@@ -130,9 +130,11 @@ class Platform:
     def ensure_manufactured(self) -> None:
         """Manufacture a chip that is not locked yet; make sure that the services know one of our own."""
         status = self.chip.fuse_status()
-        if status.life_cycle is not LifeCycle.LOCKED:
+        if status.life_cycle is not LifeCycle.LOCKED or unfinished(status, RecordBook(self.home)) is not None:
             self.manufacture_chip()
             return
+        if not self.chip.identity.booted_locked:
+            self.chip.reset()  # locked by a maker who did not wait for the boot
         with self.steps.step(Step.MANUFACTURE, "the chip was manufactured before") as facts:
             facts.update(device_id=status.device_id.hex(), cpusvn=status.cpusvn.hex())
             book = RecordBook(self.home)

@@ -53,6 +53,51 @@ def test_a_run_cut_off_before_the_lock_is_taken_up(chip, home, monkeypatch):
     assert made.resumed and made.device_id == device and book.load(device).locked
 
 
+def test_a_run_cut_off_before_the_reset_is_taken_up(home, monkeypatch):
+    # On a board the chip stays on when the program ends: locked, but not booted so.
+    def cut(self):
+        raise KeyboardInterrupt
+
+    with Platform(home=home) as platform:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(type(platform.chip), "reset", cut)
+            platform.manufacture_chip()
+        assert platform.chip.fuse_status().life_cycle is LifeCycle.LOCKED
+        assert not platform.chip.identify().booted_locked
+        platform.ensure_manufactured()
+        assert platform.launch().enclave.identity
+        assert RecordBook(home).load(platform.device_id).locked
+        with refused(Reason.CHIP_NOT_BLANK):
+            platform.manufacture_chip()
+
+
+def test_a_locked_chip_of_another_maker_is_booted(home, monkeypatch, chip):
+    chip.fuse_manufacture(
+        root_provisioning_key=b"k" * 16,
+        device_id=b"d" * 16,
+        cpusvn=bytes(16),
+        provisioning_signers=SIGNERS,
+        lepubkeyhash=HASH,
+    )
+    chip.fuse_lock()
+    monkeypatch.setattr("fusequote.chain.open_chip", lambda url, trace: chip)
+    platform = Platform(home=home)
+    platform.ensure_manufactured()
+    assert platform.chip.identify().booted_locked and not RecordBook(home).devices()
+    platform.close()
+
+
+@pytest.mark.parametrize("burnt", [False, True])
+def test_a_chip_that_burns_other_options_than_asked(chip, home, monkeypatch, burnt):
+    honest = type(chip).fuse_manufacture
+    monkeypatch.setattr(
+        type(chip), "fuse_manufacture", lambda self, **fuses: honest(self, **fuses | {"lock_lepubkeyhash": burnt})
+    )
+    with refused(Reason.CHIP_FUSES_DIFFER):
+        make(chip, RecordBook(home), lock_lepubkeyhash=not burnt)
+    assert chip.fuse_status().life_cycle is LifeCycle.MANUFACTURED
+
+
 def test_a_burnt_chip_that_the_maker_does_not_know(chip, home):
     chip.fuse_manufacture(
         root_provisioning_key=b"k" * 16,

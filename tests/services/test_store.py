@@ -9,6 +9,7 @@ import pytest
 from fusequote.arch import Psvn
 from fusequote.epid import SigRl
 from fusequote.errors import FormatError, FusequoteError, UsageError
+from fusequote.home import Home
 from fusequote.services.derivation import ProvisioningIdentity
 from fusequote.services.registry import Registry
 from fusequote.services.store import NonceBook, NonceState, Store
@@ -154,3 +155,17 @@ def test_a_store_is_private(store, home):
     assert home.services_db.stat().st_mode & 0o777 == 0o600
     with pytest.raises(UsageError):
         Store("nonsense://x", bytes(32))
+
+
+def test_a_folder_may_have_what_means_something_in_a_url(tmp_path):
+    home = Home(tmp_path / "a b?c=d&e#f%41@g:h")
+    Store.of(home).close()
+    assert home.services_db.is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [home.root.name]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nodialect://a", "sqlite://user:pass@host:port/x", "oracle://u:pass@h/x"])
+def test_an_address_that_is_none_is_said_without_its_password(home, url):
+    with pytest.raises(UsageError, match="cannot use the database") as caught:
+        Store.of(home, url)
+    assert "pass" not in str(caught.value)

@@ -1,6 +1,6 @@
 """The maker of chips: burns fuses once, locks them, and keeps a record of what only it may know."""
 
-from fusequote.maker.manufacture import Manufactured, manufacture
+from fusequote.maker.manufacture import Manufactured, manufacture, unfinished
 from fusequote.maker.records import DeviceRecord, RecordBook
 
-__all__ = ["DeviceRecord", "Manufactured", "RecordBook", "manufacture"]
+__all__ = ["DeviceRecord", "Manufactured", "RecordBook", "manufacture", "unfinished"]

@@ -33,11 +33,12 @@ _MAGIC, _VERSION = b"FQ-MAKER", 1
 _KEY_FILE, _PASSPHRASE = 0, 1
 _HEAD, _NONCE = 8 + 1 + 1 + 16, 12
 _BYTES = ("device_id", "root_provisioning_key", "cpusvn", "signer0", "signer1", "lepubkeyhash")
+_FLAGS = ("lepubkeyhash_locked", "locked")
 
 
 @dataclass(frozen=True)
 class DeviceRecord:
-    """What the maker keeps of a device. ``locked`` is False until the chip was seen to be locked."""
+    """What the maker keeps of a device. ``locked`` is False until the chip was seen to boot as locked."""
 
     device_id: bytes
     root_provisioning_key: bytes = field(repr=False)
@@ -45,6 +46,7 @@ class DeviceRecord:
     signer0: bytes
     signer1: bytes
     lepubkeyhash: bytes
+    lepubkeyhash_locked: bool = False
     locked: bool = False
 
 
@@ -92,18 +94,22 @@ class RecordBook:
         key = self._key(head[9], head[10:], path)
         try:
             fields = json.loads(AESGCM(key).decrypt(nonce, sealed, head + device_id))
-            return DeviceRecord(**{name: bytes.fromhex(fields[name]) for name in _BYTES}, locked=bool(fields["locked"]))
+            return DeviceRecord(
+                **{name: bytes.fromhex(fields[name]) for name in _BYTES},
+                **{name: bool(fields.get(name, False)) for name in _FLAGS},
+            )
         except InvalidTag:
             hint = f"is {PASSPHRASE_VARIABLE} the passphrase that it was written with?"
             raise CorruptFile(path, "does not decrypt", hint=hint) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptFile(path, "decrypts, but is no record") from error
 
     def _seal(self, record: DeviceRecord) -> bytes:
         kind = _PASSPHRASE if os.environ.get(PASSPHRASE_VARIABLE) else _KEY_FILE
         head = _MAGIC + bytes((_VERSION, kind)) + secrets.token_bytes(16)
         nonce = secrets.token_bytes(_NONCE)
-        fields = {name: getattr(record, name).hex() for name in _BYTES} | {"locked": record.locked}
+        fields = {name: getattr(record, name).hex() for name in _BYTES}
+        fields |= {name: getattr(record, name) for name in _FLAGS}
         key = self._key(kind, head[10:], self.path(record.device_id))
         return head + nonce + AESGCM(key).encrypt(nonce, json.dumps(fields).encode(), head + record.device_id)
 

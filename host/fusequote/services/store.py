@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterator
 from enum import Enum
 
-from sqlalchemy import create_engine, delete, event, select, update
+from sqlalchemy import URL, create_engine, delete, event, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -27,18 +27,19 @@ def utc_now() -> datetime.datetime:
 
 
 class Store:
-    """A database by SQLAlchemy URL, and the vault for its secret columns.
+    """A database by SQLAlchemy URL (text, or a URL object), and the vault for its secret columns.
 
     Raises :class:`EnvironmentProblem` when it cannot be opened, :class:`FormatError` when the file is no
     database, :class:`UsageError` when its tables are of another version.
     """
 
-    def __init__(self, url: str, vault_key: bytes):
+    def __init__(self, url: str | URL, vault_key: bytes):
         self.vault = Vault(vault_key)
         try:
             self._engine = create_engine(url)
-        except SQLAlchemyError as error:
-            raise UsageError(f"cannot use the database {url.split('@')[-1]}: {error}") from error
+        except (SQLAlchemyError, ImportError, ValueError) as error:
+            # ImportError: the database's driver. The part before the @ holds a password.
+            raise UsageError(f"cannot use the database {str(url).split('@')[-1]}: {error}") from error
         if self._engine.dialect.name == "sqlite":
             # Writers of other processes are waited for (30 s), foreign keys are looked at, and what is said
             # to be written is on the disk.
@@ -54,7 +55,8 @@ class Store:
             return cls(url, key)
         with home.lock("store"):
             new = not home.services_db.exists()
-            store = cls(f"sqlite:///{home.services_db}", key)
+            # Not as text: a folder's name may hold what means something in a URL.
+            store = cls(URL.create("sqlite", database=str(home.services_db)), key)
             if new:
                 home.services_db.chmod(0o600)
             return store
