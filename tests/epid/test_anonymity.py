@@ -3,8 +3,8 @@
 The game: a distinguisher learns from labelled signatures of two members of a group, then names the maker of
 each of n unlabelled ones. The statistic is z = (2 right - n) / sqrt(n), which for an anonymous scheme is normal
 with mean 0 and deviation 1: |z| > 4.5 happens once in 150,000 fair games. The distinguisher looks for values
-that come again (any point or number of a signature), and for a different distribution of the high and the low
-byte of each (naive Bayes).
+that come again (any point or number of a signature), and for a different distribution of the first and the last
+bits of each (naive Bayes over what differs significantly).
 
 So that a silent distinguisher proves nothing, it must name three planted faulty signers, whose signatures are
 all valid: one that draws a from sixteen values, one whose random B is biased by one bit, one that quietly uses
@@ -30,7 +30,7 @@ class Distinguisher:
     def __init__(self):
         self.seen: dict[bytes, Counter] = defaultdict(Counter)
         self.bytes: dict[tuple[int, int], Counter] = defaultdict(Counter)
-        self.totals = Counter()
+        self.totals, self.repeats = Counter(), Counter()
 
     @staticmethod
     def features(data):
@@ -39,13 +39,14 @@ class Distinguisher:
 
     @staticmethod
     def coarse(data):
-        """Position and a few bits: high and low nibble ends of every coordinate and number."""
+        """The first and last bit, and the first and last four, of every coordinate and number."""
         for at in range(0, 352, 32):
-            yield at, data[at] >> 4
-            yield at + 31, 16 + (data[at + 31] & 15)
+            high, low = data[at], data[at + 31]
+            yield from ((at, high >> 7), (at, 16 + (high >> 4)), (at + 31, low & 1), (at + 31, 16 + (low & 15)))
 
     def learn(self, data, member):
         self.totals[member] += 1
+        self.repeats[member] += any(value in self.seen for value in self.features(data))
         for value in self.features(data):
             self.seen[value][member] += 1
         for feature in self.coarse(data):
@@ -57,11 +58,14 @@ class Distinguisher:
             again.update(self.seen.get(value, {}))
         if again[0] != again[1]:
             return int(again[1] > again[0])
-        score = 0.0
+        # Nothing has come again: a sign of whoever does not repeat itself.
+        fresh = [self.totals[member] - self.repeats[member] + 1 for member in (0, 1)]
+        score = math.log(fresh[1] / (self.totals[1] + 1)) - math.log(fresh[0] / (self.totals[0] + 1))
         for feature in self.coarse(data):
-            counts = self.bytes[feature]
-            score += math.log((counts[1] + 1) / (self.totals[1] + 16))
-            score -= math.log((counts[0] + 1) / (self.totals[0] + 16))
+            one, zero = self.bytes[feature][1] + 1, self.bytes[feature][0] + 1
+            # Only what differs by more than chance would: the rest is noise.
+            if abs(one - zero) > 3 * math.sqrt(one + zero):
+                score += math.log(one / zero)
         return int(score > 0)
 
 

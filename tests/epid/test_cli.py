@@ -268,6 +268,9 @@ def test_garbage_proofs_pass_without_a_sigrl_as_with_intel(intel, tmp_path):
     assert signmsg(["-m", "x", "-S", "sigrl.bin"]) == 0
     data = (tmp_path / "sig.dat").read_bytes()
     (tmp_path / "sig.dat").write_bytes(data[:360] + bytes(160))
+    arguments = ("verify", "sig.dat", *PUBLIC_FILES, "-m", "x")
+    assert intel(*arguments)[1]["facts"]["number"] == -981
+    assert intel(*arguments, "--as-intel")[0] == 0
     assert verifysig(["-m", "x"]) == 0
     assert verifysig(["-m", "x", "--strict"]) == 43
     assert verifysig(["-m", "x", "-S", "sigrl.bin"]) == 4

@@ -49,6 +49,13 @@ def test_presignatures(members, known, arithmetic):
         member.sign(b"m2", presig=presig)
 
 
+def test_a_presignature_is_its_makers(members):
+    presig = members[0].presign()
+    with pytest.raises(EpidError, match="another member's"):
+        members[1].sign(b"m", presig=presig)
+    assert not presig.used
+
+
 def test_a_refused_signature_does_not_burn_the_presignature(members):
     presig = members[0].presign()
     with pytest.raises(EpidError):
@@ -164,7 +171,7 @@ def test_f_zero_is_a_gap_that_strict_closes(issuer, known):
     for name, value in (("gid", group.gid), ("A", A), ("x", 5), ("f", 0)):
         object.__setattr__(key, name, value)
     member = Member(group, key)
-    T, R2, *_ = values = member.presign().take()
+    T, R2, *_ = values = member.presign().take(member)
     _, _, blind, b, rx, rf, ra, rb = values
     from fusequote.epid import fp_hash
     from fusequote.epid.hashing import g1_hash

@@ -60,13 +60,13 @@ def _text_or_file(what: str, text: str | None, path: Path | None) -> bytes | Non
     return read_file(path) if path is not None else None if text is None else text.encode()
 
 
-def _read_group(ca: Path, group: Path):
+def _read_group(ca: Path, group: Path, strict: bool = True):
     from fusequote.epid.authority import CaCertificate
     from fusequote.epid.files import read_group_key
     from fusequote.epid.storage import read_file
 
     certificate = CaCertificate.from_bytes(read_file(ca))
-    return certificate, read_group_key(read_file(group), certificate)
+    return certificate, read_group_key(read_file(group), certificate, strict)
 
 
 @app.command("group")
@@ -246,7 +246,7 @@ def verify(
     from fusequote.epid.storage import read_file
     from fusequote.errors import ExitCode
 
-    certificate, group_key = _read_group(ca, group_file)
+    certificate, group_key = _read_group(ca, group_file, strict)
 
     def signed(path: Path | None, kind):
         return None if path is None else read_list(read_file(path), kind, certificate)

@@ -31,13 +31,19 @@ class Presignature:
     these give the key away), cannot be pickled or copied, and belongs in memory only.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_owner", "_values")
 
-    def __init__(self, T: bytes, R2: bytes, a: int, b: int, rx: int, rf: int, ra: int, rb: int):
-        self._values: tuple | None = (T, R2, a, b, rx, rf, ra, rb)
+    def __init__(self, owner: object, values: tuple):
+        self._owner = owner
+        #: T, R2, a, b, rx, rf, ra, rb
+        self._values: tuple | None = values
 
-    def take(self) -> tuple:
-        """The values, once; raises PresignatureUsed ever after."""
+    def take(self, owner: object) -> tuple:
+        """The values, once; raises PresignatureUsed ever after, and EpidError for another member than its
+        maker.
+        """
+        if owner is not self._owner:
+            raise EpidError("this pre-signature is another member's", status=EpidStatus.kEpidOutOfSequenceError)
         values, self._values = self._values, None
         if values is None:
             raise PresignatureUsed("this pre-signature has been used", hint="make a new one for each signature")
@@ -106,7 +112,7 @@ class Member:
         R2 = self._a.gt_product_secret(
             [(self._ea2, -rx % P), (self._e12, rf), (self._e22, (rb - a * rx) % P), (self._e2w, ra)]
         )
-        return Presignature(T, R2, a, b, rx, rf, ra, rb)
+        return Presignature(self, (T, R2, a, b, rx, rf, ra, rb))
 
     def sign_basic(
         self, message: bytes, basename: bytes | None = None, presig: Presignature | None = None
@@ -127,7 +133,7 @@ class Member:
                 status=EpidStatus.kEpidBadBasenameErr,
                 hint="give a basename, or none at all for an unlinkable signature",
             )
-        T, R2, a, b, rx, rf, ra, rb = (presig or self.presign()).take()
+        T, R2, a, b, rx, rf, ra, rb = (presig or self.presign()).take(self)
         key, arithmetic = self._key, self._a
         unlinkable = basename is None
         B = random_point(arithmetic, self._draw) if unlinkable else g1_hash(self.hash_alg, basename, arithmetic)
