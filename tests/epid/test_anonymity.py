@@ -137,7 +137,7 @@ def test_the_distinguisher_names_faulty_signers(members, known, precomps, fault)
     signer = faulty(known, precomps, fault)
     verifier = Verifier(known[1])
     assert verifier.verify(signer(0), b"message 0") is VerifyResult.kEpidSigValid
-    assert play([honest(members[0]), signer], 600) > LIMIT
+    assert play([honest(members[0]), signer], 1_000) > LIMIT
 
 
 def test_one_member_does_not_link_to_itself(members):

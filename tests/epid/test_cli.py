@@ -102,10 +102,12 @@ def test_life_of_a_group(ready, tmp_path):
     assert epid("revoke", "group", "--request", "req")[1]["facts"]["entries"] == 2
 
     # the verifier's own list
-    verifier = Verifier(IssuerFolder(group).group, basename=b"shop")
-    own = verifier.blacklist((tmp_path / "sig.dat").read_bytes(), b"hello")
-    (tmp_path / "own.rl").write_bytes(own.to_bytes())
-    assert verdict(epid, "-b", "shop", "-V", "own.rl") == (10, "kEpidSigRevokedInVerifierRl")
+    own = ("-b", "shop", "-V", "own.rl")
+    assert epid("verify", "sig.dat", *PUBLIC_FILES, "-m", "hello", "--blacklist")[0] == 2
+    code, document = epid("verify", "sig.dat", *PUBLIC_FILES, "-m", "hello", *own, "--blacklist")
+    assert code == 0 and document["facts"]["verifier_rl_entries"] == 1
+    assert verdict(epid, *own) == (10, "kEpidSigRevokedInVerifierRl")
+    assert verdict(epid, *own, "--blacklist") == (10, "kEpidSigRevokedInVerifierRl")
 
     # the whole group
     assert epid("revoke", "group", "--whole-group")[0] == 0

@@ -239,30 +239,41 @@ def verify(
         bool,
         typer.Option("--strict/--as-intel", help="Close the gaps of Intel's verifier, or answer as it does."),
     ] = True,
+    blacklist: Annotated[
+        bool,
+        typer.Option("--blacklist", help="If it is valid, add its maker to the VerifierRL and write that."),
+    ] = False,
 ) -> int:
     """Verify a signature. Exit code 0: valid; 10: not, and the answer has Intel's name and number."""
     from fusequote.epid import GroupRl, PrivRl, SigRl, Verifier, VerifierRl, VerifyResult
     from fusequote.epid.files import read_list
     from fusequote.epid.storage import read_file
-    from fusequote.errors import ExitCode
+    from fusequote.errors import ExitCode, UsageError
 
     certificate, group_key = _read_group(ca, group_file, strict)
 
     def signed(path: Path | None, kind):
         return None if path is None else read_list(read_file(path), kind, certificate)
 
-    own = None if verifierrl is None else VerifierRl.from_bytes(read_file(verifierrl), len(group_key.gid))
+    if blacklist and verifierrl is None:
+        raise UsageError("--blacklist needs --verifierrl: the file to write")
+    own = None
+    if verifierrl is not None and not (blacklist and not verifierrl.exists()):
+        own = VerifierRl.from_bytes(read_file(verifierrl), len(group_key.gid))
     name = _text_or_file("basename", basename, basename_file)
     lists = (signed(privrl, PrivRl), signed(sigrl, SigRl), signed(grprl, GroupRl), own)
     verifier = Verifier(group_key, _hash_alg(hash_name), name, *lists, strict)
     with _progress("checking proofs") as bar:
         text = _text_or_file("message", message, message_file) or b""
         verdict = verifier.verify(read_file(signature), text, progress=bar)
-    _show(
-        "verify",
-        {"result": verdict.name, "number": int(verdict), "valid": verdict is VerifyResult.kEpidSigValid},
-    )
-    return ExitCode.OK if verdict is VerifyResult.kEpidSigValid else ExitCode.NEGATIVE
+    valid = verdict is VerifyResult.kEpidSigValid
+    facts = {"result": verdict.name, "number": int(verdict), "valid": valid}
+    if valid and blacklist:
+        new = verifier.blacklist(read_file(signature), text)
+        write_file(verifierrl, new.to_bytes())
+        facts |= {"verifier_rl_version": new.version, "verifier_rl_entries": len(new)}
+    _show("verify", facts)
+    return ExitCode.OK if valid else ExitCode.NEGATIVE
 
 
 @app.command("revoke")
