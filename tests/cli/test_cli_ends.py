@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -159,14 +158,3 @@ def test_help_loads_no_command():
 def test_every_line_of_help_comes_from_a_docstring():
     for name, point in registry.entry_points().items():
         assert registry.summary(point), name
-
-
-def test_the_current_settings_are_per_context():
-    """Two runs at once in one process do not share their settings."""
-    seen: list[int] = []
-    threads = [threading.Thread(target=lambda a=a: seen.append(run_cli(a))) for a in (["--version"], ["nonsense"])]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(seen) == [0, 2]
