@@ -247,7 +247,7 @@ def verify(
     """Verify a signature. Exit code 0: valid; 10: not, and the answer has Intel's name and number."""
     from fusequote.epid import GroupRl, PrivRl, SigRl, Verifier, VerifierRl, VerifyResult
     from fusequote.epid.files import read_list
-    from fusequote.epid.storage import read_file
+    from fusequote.epid.storage import read_file, write_file
     from fusequote.errors import ExitCode, UsageError
 
     certificate, group_key = _read_group(ca, group_file, strict)
