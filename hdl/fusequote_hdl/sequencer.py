@@ -29,6 +29,14 @@ PC_BITS = 12
 CALL_DEPTH = 4
 
 
+def _one_of(value, *choices):
+    """Whether ``value`` is one of these enum members."""
+    result = value == choices[0]
+    for choice in choices[1:]:
+        result |= value == choice
+    return result
+
+
 class TxByte(data.Struct):
     """A byte of an answer."""
 
@@ -229,35 +237,45 @@ class Sequencer(wiring.Component):
                     with m.Case(Port.S):
                         m.d.comb += [b.eq(slot), b_valid.eq(1)]
 
-        # Where the result goes, and whether it is taken.
+        # Where the result goes, and whether it is taken. On its way to an engine it rests in a register, for what the
+        # engines do with it in the cycle in which they take it is long enough by itself.
         taken = Signal()
         working = Signal()
-        m.d.comb += taken.eq(1)
+        leaving = Signal(8)
+        leaving_last = Signal()
+        leaving_to = Signal(Dst)
+        leaving_valid = Signal()
+        leaving_taken = Signal()
+        to_engine = Signal()
         m.d.comb += [
-            self.message.payload.eq(result),
-            self.sha_data.payload.eq(result),
-            self.sha_load.payload.eq(result),
-            self.tx.payload.data.eq(result),
+            to_engine.eq(_one_of(dst, Dst.CMAC, Dst.SHA, Dst.SHA_STATE, Dst.TX, Dst.TX_LAST)),
+            taken.eq(~to_engine | ~leaving_valid | leaving_taken),
+            self.message.payload.eq(leaving),
+            self.sha_data.payload.eq(leaving),
+            self.sha_load.payload.eq(leaving),
+            self.tx.payload.data.eq(leaving),
+            self.tx.payload.last.eq(leaving_last),
             self.fuse_wdata.eq(result),
             self.fuse_addr.eq(fuse_pointer),
         ]
-        offered = Signal()
-        m.d.comb += offered.eq(working & b_valid)
-        with m.Switch(dst):
+        with m.Switch(leaving_to):
             with m.Case(Dst.CMAC):
-                m.d.comb += [self.message.valid.eq(offered), taken.eq(self.message.ready)]
+                m.d.comb += [self.message.valid.eq(leaving_valid), leaving_taken.eq(self.message.ready)]
             with m.Case(Dst.SHA):
-                m.d.comb += [self.sha_data.valid.eq(offered), taken.eq(self.sha_data.ready)]
+                m.d.comb += [self.sha_data.valid.eq(leaving_valid), leaving_taken.eq(self.sha_data.ready)]
             with m.Case(Dst.SHA_STATE):
-                m.d.comb += [self.sha_load.valid.eq(offered), taken.eq(self.sha_load.ready)]
-            with m.Case(Dst.TX):
-                m.d.comb += [self.tx.valid.eq(offered), taken.eq(self.tx.ready)]
-            with m.Case(Dst.TX_LAST):
-                m.d.comb += [
-                    self.tx.valid.eq(offered),
-                    self.tx.payload.last.eq(count == 1),
-                    taken.eq(self.tx.ready),
-                ]
+                m.d.comb += [self.sha_load.valid.eq(leaving_valid), leaving_taken.eq(self.sha_load.ready)]
+            with m.Default():
+                m.d.comb += [self.tx.valid.eq(leaving_valid), leaving_taken.eq(self.tx.ready)]
+        with m.If(working & b_valid & taken & to_engine):
+            m.d.sync += [
+                leaving.eq(result),
+                leaving_last.eq((dst == Dst.TX_LAST) & (count == 1)),
+                leaving_to.eq(dst),
+                leaving_valid.eq(1),
+            ]
+        with m.Elif(leaving_taken):
+            m.d.sync += leaving_valid.eq(0)
 
         with m.FSM(name="state") as fsm:
             with m.State("START"):
@@ -451,7 +469,10 @@ class Sequencer(wiring.Component):
                     with m.If((src == Src.LIT) & (position[0] | (count == 1))):
                         m.d.comb += next_pc.eq(after)
                     with m.If(count == 1):
-                        m.next = "DECODE"
+                        # The last byte has to have arrived before anything else is asked of its engine.
+                        m.next = "DRAIN"
+                        with m.If(~to_engine):
+                            m.next = "DECODE"
                     with m.Elif(dst == Dst.MEM):
                         with m.If(uses_a):
                             m.next = "READ_A"
@@ -466,6 +487,9 @@ class Sequencer(wiring.Component):
                     with m.Elif(src == Src.MEM):
                         m.d.comb += [access.eq(1), address.eq(pointer_b)]
                         m.d.sync += pointer_b.eq(pointer_b + 1)
+
+            with m.State("DRAIN"), m.If(~leaving_valid | leaving_taken):
+                m.next = "DECODE"
 
             with m.State("UNIT"):
                 unit = Signal(Unit)
