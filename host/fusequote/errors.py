@@ -21,6 +21,8 @@ class ExitCode(IntEnum):
     DEVICE = 4
     #: Everything worked, and the answer is no.
     NEGATIVE = 10
+    #: A bug in fusequote.
+    INTERNAL = 70
 
 
 class FusequoteError(Exception):
@@ -72,11 +74,15 @@ class DeviceError(FusequoteError):
 
 
 class Refused(FusequoteError):
-    """A party of the protocol said no, with a reason. ``reason`` is from :mod:`fusequote.verdict`."""
+    """A party of the protocol said no, with a reason. ``reason`` is from :mod:`fusequote.verdict`.
+
+    ``detail`` is what was seen, without what the reason means: by default the whole message.
+    """
 
     exit_code = ExitCode.NEGATIVE
     kind = "refused"
 
-    def __init__(self, message: str, *, reason: str, hint: str | None = None):
+    def __init__(self, message: str, *, reason: str, hint: str | None = None, detail: str | None = None):
         super().__init__(message, hint=hint)
         self.reason = reason
+        self.detail = message if detail is None else detail

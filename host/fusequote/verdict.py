@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from fusequote.errors import FusequoteError, Refused
+from fusequote.errors import ExitCode, FusequoteError, Refused
 from fusequote.reasons import Reason, Step
 
 __all__ = [
@@ -110,7 +110,7 @@ class Verdict:
     @classmethod
     def refused(cls, error: Refused) -> Verdict:
         """The verdict that a refusal amounts to."""
-        return cls(False, (ReasonGiven(Reason(error.reason), str(error)),))
+        return cls(False, (ReasonGiven(Reason(error.reason), error.detail),))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -132,10 +132,8 @@ class StepEvent:
     """Something that happened in a step: who sent what to whom, how large, and what the chip spent on it.
 
     ``sent`` and ``received`` are bytes (None where nothing crosses), ``chip_cycles`` clocks of the chip (None
-    where it
-    is not asked, 0 where it does not measure, as the model does not), ``chip_commands`` the number of
-    commands.
-    ``facts`` are public values worth showing.
+    where it is not asked, 0 where it does not measure, as the model does not), ``chip_commands`` the number of
+    commands. ``facts`` are public values worth showing.
     """
 
     step: Step
@@ -207,7 +205,8 @@ class ResultDocument:
 
 def refuse(reason: Reason, detail: str = "", *, hint: str | None = None) -> Refused:
     """The exception by which a party says no: its message is the reason's meaning and ``detail``."""
-    return Refused(f"{reason.meaning} ({detail})" if detail else reason.meaning, reason=reason.value, hint=hint)
+    message = f"{reason.meaning} ({detail})" if detail else reason.meaning
+    return Refused(message, reason=reason.value, hint=hint, detail=detail)
 
 
 def build_schema() -> dict[str, Any]:
@@ -286,7 +285,7 @@ def build_schema() -> dict[str, Any]:
                 {
                     "kind": text,
                     "message": text,
-                    "exit_code": {"enum": [2, 3, 4, 10]},
+                    "exit_code": {"enum": [int(code) for code in ExitCode if code is not ExitCode.OK]},
                     "hint": maybe_text,
                     "reason": {"anyOf": [{"$ref": "#/$defs/reason"}, {"type": "null"}]},
                 },

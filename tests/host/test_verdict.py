@@ -8,7 +8,7 @@ import re
 import pytest
 from fusequote.api import attest
 from fusequote.chain import Platform
-from fusequote.errors import DeviceError, Refused, UsageError
+from fusequote.errors import DeviceError, ExitCode, Refused, UsageError
 from fusequote.verdict import (
     ErrorDocument,
     Reason,
@@ -111,6 +111,8 @@ def test_documents_keep_to_the_schema():
     assert_valid(Verdict.refused(refuse(Reason.REPORT_MAC, "detail")).to_json())
     for error in (UsageError("no", hint="do"), DeviceError("silent"), refuse(Reason.NO_KEY)):
         assert_valid(ErrorDocument.of(error).to_json())
+    # A bug is said in a document too.
+    assert_valid(ErrorDocument("internal", "IndexError: list index out of range", int(ExitCode.INTERNAL)).to_json())
     broken = Verdict.refused(refuse(Reason.REPORT_MAC)).to_json() | {"hardware_backed": True}
     with pytest.raises(AssertionError):
         assert_valid(broken)
@@ -166,3 +168,14 @@ def test_a_refused_step_is_told_with_its_reason(home, tmp_path):
     last = result.events[-1]
     assert (last.step, last.phase, last.facts["reason"]) == (Step.LAUNCH, "refused", Reason.MEASUREMENT)
     assert_valid(result.to_json())
+
+
+def test_a_refusal_says_once_what_it_means():
+    error = refuse(Reason.QUOTE_FORMAT, "3 bytes")
+    assert str(error) == f"{Reason.QUOTE_FORMAT.meaning} (3 bytes)"
+    (given,) = Verdict.refused(error).reasons
+    assert (given.code, given.detail) == (Reason.QUOTE_FORMAT, "3 bytes")
+    (given,) = Verdict.refused(refuse(Reason.REPORT_MAC)).reasons
+    assert given.detail == ""
+    (given,) = Verdict.refused(Refused("the chip said no", reason=Reason.MEASUREMENT.value)).reasons
+    assert given.detail == "the chip said no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sqlite3
 import threading
 
 import pytest
@@ -169,3 +170,15 @@ def test_an_address_that_is_none_is_said_without_its_password(home, url):
     with pytest.raises(UsageError, match="cannot use the database") as caught:
         Store.of(home, url)
     assert "pass" not in str(caught.value)
+
+
+def test_a_file_with_other_columns_is_damaged(home):
+    Store.of(home).close()
+    database = sqlite3.connect(home.services_db)
+    database.execute("ALTER TABLE devices RENAME COLUMN revoked TO ravoked")
+    database.commit()
+    database.close()
+    store = Store.of(home)
+    with pytest.raises(FormatError, match="the services' store is damaged"):
+        Registry(store, IDENTITY).device(b"p" * 16)
+    store.close()

@@ -104,9 +104,13 @@ def _sqlite_settings(connection, _record) -> None:
     cursor.close()
 
 
+#: What SQLite says of a file that is no database, or not the one that was written.
+_DAMAGE = ("not a database", "malformed", "unsupported file format", "no such column", "no such table", "decode")
+
+
 def _problem(error: SQLAlchemyError) -> Exception:
     cause = getattr(error, "orig", None) or error
-    if "not a database" in str(cause) or "malformed" in str(cause):
+    if any(text in str(cause) for text in _DAMAGE):
         return FormatError(
             f"the services' store is damaged: {cause}", hint="restore it from a backup, or remove it to start afresh"
         )
