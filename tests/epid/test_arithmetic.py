@@ -126,6 +126,20 @@ def test_exceptional_sums(arithmetic):
     assert arithmetic.g2_sum_secret([(G2_GENERATOR, P - 1), (G2_GENERATOR, 1)]) == G2_IDENTITY
 
 
+def test_many_sums_over_the_same_bases(arithmetic):
+    g, h = G1_GENERATOR, arithmetic.g1_sum([(G1_GENERATOR, 11)])
+    bases = [g, arithmetic.g1_prepare(h), h]
+    rows = [[1, 2, 3], [0, 0, 0], [11, -1, 0], [P - 1, LAMBDA, 1 << 255], [5, 7, -7]]
+    sums = arithmetic.g1_sums_secret(bases, rows)
+    assert sums == [arithmetic.g1_sum(list(zip(bases, row, strict=True))) for row in rows]
+    assert sums[1] == sums[2] == G1_IDENTITY != sums[0]
+    assert arithmetic.g1_sums_secret([], []) == [] and arithmetic.g1_sums_secret([], [[]]) == [G1_IDENTITY]
+    with pytest.raises(ValueError, match="row|shorter|longer|argument"):
+        arithmetic.g1_sums_secret(bases, [[1, 2]])
+    with pytest.raises(NotAnElement):
+        arithmetic.g1_sums_secret([g, b"\xff" * 64], [[1, 2], [3, 4]])
+
+
 def test_identity_in_pairings_and_products(arithmetic):
     e = arithmetic.pairing_product([(G1_GENERATOR, G2_GENERATOR)])
     assert arithmetic.pairing_product([]) == ONE

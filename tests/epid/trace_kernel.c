@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int epid_g1_sum(uint8_t *out, size_t n, const void *const *tables, const uint8_t *points, const uint8_t *scalars, int);
+int epid_g1_sums(uint8_t *out, size_t rows, size_t n, const void *const *tables, const uint8_t *points, const uint8_t *scalars, int);
 int epid_g1_prepare(void *table, const uint8_t *in);
 int epid_g2_sum(uint8_t *out, size_t n, const uint8_t *points, const uint8_t *scalars);
 int epid_gt_prepare(void *table, const uint8_t *in);
@@ -68,11 +68,11 @@ int main(int argc, char **argv)
         for (int what = 0; what < 5; what++) {
             trace = events = 0;
             recording = 1;
-            int bad = what == 0   ? epid_g1_sum(out, 2, bare, points, scalars, 1)
-                      : what == 1 ? epid_g1_sum(out, 2, prepared, points, scalars, 1)
+            int bad = what == 0   ? epid_g1_sums(out, 1, 2, bare, points, scalars, 1)
+                      : what == 1 ? epid_g1_sums(out, 1, 2, prepared, points, scalars, 1)
                       : what == 2 ? epid_g2_sum(out, 1, g2, scalars)
                       : what == 3 ? epid_gt_product(out, 2, elements, scalars)
-                                  : epid_g1_sum(out, 2, bare, points, scalars, 0);
+                                  : epid_g1_sums(out, 1, 2, bare, points, scalars, 0);
             recording = 0;
             if (bad) return 4;
             if (round > 3) printf("%d %016llx %llu\n", what, (unsigned long long)trace, (unsigned long long)events);

@@ -37,13 +37,11 @@ class EntryProver:
         B, K = entry
         mu = random_scalar(draw)
         nu = -self._f * mu % P
-        total = self.a.g1_sum_secret
-        T = total([(K, mu), (B, nu)])
         rmu, rnu = random_scalar(draw), random_scalar(draw)
+        T, R2 = self.a.g1_sums_secret((K, B), ((mu, nu), (rmu, rnu)))
         if T == G1_IDENTITY:
             return None
-        R1 = total([(self._k, rmu), (self._b, rnu)])
-        R2 = total([(K, rmu), (B, rnu)])
+        R1 = self.a.g1_sum_secret([(self._k, rmu), (self._b, rnu)])
         c = fp_hash(self.hash_alg, _PREFIX + self.pair + B + K + T + R1 + R2 + self.message)
         e = c if nonce is None else device_challenge(self.hash_alg, nonce, c)
         return NonRevokedProof(T, c, (rmu + e * mu) % P, (rnu + e * nu) % P)

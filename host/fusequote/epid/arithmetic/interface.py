@@ -60,6 +60,10 @@ class Arithmetic(ABC):
     def g1_sum_secret(self, terms: Sequence[Term]) -> bytes:
         """:meth:`g1_sum` for exponents that nobody may learn."""
 
+    def g1_sums_secret(self, bases: Sequence[Base], rows: Sequence[Sequence[int]]) -> list[bytes]:
+        """:meth:`g1_sum_secret` over the same bases for each row of exponents, all at once."""
+        return [self.g1_sum_secret(list(zip(bases, row, strict=True))) for row in rows]
+
     @abstractmethod
     def g2_is_point(self, data: bytes) -> bool:
         """True for 128 bytes that are a point of the twist other than the identity; its order is not

@@ -18,7 +18,7 @@ from fusequote.epid.arithmetic.interface import Arithmetic, Base, NotAnElement, 
 from fusequote.epid.params import G1_SIZE, G2_SIZE, GT_SIZE, SCALAR_SIZE, P
 
 #: Version of the functions' signatures; a library with another one is not used.
-ABI = 1
+ABI = 2
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -95,7 +95,7 @@ class KernelArithmetic(Arithmetic):
             "g1_is_point": [buffer],
             "g1_from_x": [buffer, buffer],
             "g1_prepare": [ctypes.c_void_p, buffer],
-            "g1_sum": [buffer, size, tables, buffer, buffer, flag],
+            "g1_sums": [buffer, size, size, tables, buffer, buffer, flag],
             "g2_is_point": [buffer],
             "g2_in_subgroup": [buffer],
             "g2_sum": [buffer, size, buffer, buffer],
@@ -155,20 +155,25 @@ class KernelArithmetic(Arithmetic):
     def g1_prepare(self, point: bytes) -> G1Tables:
         return self._prepare(G1Tables, self._call["g1_prepare"], point, G1_SIZE)
 
-    def _g1_sum(self, terms: Sequence[Term], secret: bool) -> bytes:
-        tables = [base if isinstance(base, G1Tables) else None for base, _ in terms]
-        points = b"".join(self._sized(base, G1_SIZE) for base, _ in terms if not isinstance(base, G1Tables))
-        out = ctypes.create_string_buffer(G1_SIZE)
-        self._check(
-            self._call["g1_sum"](out, len(terms), self._addresses(tables), points, _scalars(terms), secret)
-        )
-        return out.raw
+    def _g1_sums(self, bases: Sequence[Base], rows: Sequence[Sequence[int]], secret: bool) -> list[bytes]:
+        tables = [base if isinstance(base, G1Tables) else None for base in bases]
+        points = b"".join(self._sized(base, G1_SIZE) for base in bases if not isinstance(base, G1Tables))
+        scalars = b"".join((k % P).to_bytes(SCALAR_SIZE, "big") for row in rows for k in row)
+        out = ctypes.create_string_buffer(G1_SIZE * len(rows))
+        call = self._call["g1_sums"]
+        self._check(call(out, len(rows), len(bases), self._addresses(tables), points, scalars, secret))
+        return [out.raw[at : at + G1_SIZE] for at in range(0, G1_SIZE * len(rows), G1_SIZE)]
 
     def g1_sum(self, terms: Sequence[Term]) -> bytes:
-        return self._g1_sum(terms, False)
+        return self._g1_sums([base for base, _ in terms], [[k for _, k in terms]], False)[0]
 
     def g1_sum_secret(self, terms: Sequence[Term]) -> bytes:
-        return self._g1_sum(terms, True)
+        return self._g1_sums([base for base, _ in terms], [[k for _, k in terms]], True)[0]
+
+    def g1_sums_secret(self, bases: Sequence[Base], rows: Sequence[Sequence[int]]) -> list[bytes]:
+        if any(len(row) != len(bases) for row in rows):
+            raise ValueError("every row needs an exponent for each base")
+        return self._g1_sums(bases, rows, True)
 
     # G2
 

@@ -167,17 +167,36 @@ static int g2_read(g2 *r, const u8 in[128])
     return fq2_equal(&l, &s) ? POINT : INVALID;
 }
 
-/* The identity has z = 0 and x = 0; its inverse comes out as 0, and so do both coordinates. */
-static void g1_write(u8 out[64], const g1 *p)
+/* Affine coordinates of all points with one inversion between them, which `scratch` has room for; zeros for the
+ * identity, without a branch. */
+static void g1_write_all(u8 *out, const g1 *p, size_t n, fq *scratch)
 {
-    fq i, t;
-    fq_inv(&i, &p->z);
-    fq_mul(&t, &p->x, &i);
-    fq_write(out, &t);
-    fq_mul(&t, &p->y, &i);
-    fq_write(out + 32, &t);
+    fq running = FQ_ONE, inverse, z, t;
+    static const fq zero = {{0, 0, 0, 0}};
+    for (size_t i = 0; i < n; i++) {
+        scratch[i] = running;
+        z = p[i].z;
+        fq_cmov(&z, &FQ_ONE, fq_is_zero(&z));
+        fq_mul(&running, &running, &z);
+    }
+    fq_inv(&inverse, &running);
+    for (size_t i = n; i-- > 0;) {
+        u64 absent = fq_is_zero(&p[i].z);
+        z = p[i].z;
+        fq_cmov(&z, &FQ_ONE, absent);
+        fq_mul(&t, &inverse, &scratch[i]);
+        fq_mul(&inverse, &inverse, &z);
+        fq_cmov(&t, &zero, absent);
+        fq_mul(&z, &p[i].x, &t);
+        fq_write(out + 64 * i, &z);
+        fq_mul(&z, &p[i].y, &t);
+        fq_write(out + 64 * i + 32, &z);
+    }
+    wipe(&inverse, sizeof inverse);
+    wipe(&running, sizeof running);
 }
 
+/* The identity has z = 0; its inverse comes out as 0, and so do both coordinates. */
 static void g2_write(u8 out[128], const g2 *p)
 {
     fq2 i, t;

@@ -46,22 +46,39 @@ typedef struct {
     g1 local[2][8];
     const g1 *table[2];
     int8_t digits[2][PART_BITS];
-    int length;
+    int length, width;
 } g1_term;
 
-static void g1_term_secret(g1_term *t, const g1_table *prepared, const g1 *point, const u64 k[4])
+/* Tables of a bare point, or those that were prepared; once for all exponents of the point. */
+static void g1_term_tables(g1_term *t, const g1_table *prepared, const g1 *point, int secret)
 {
-    part parts[2];
     if (!prepared) {
-        g1_multiples(t->local[0], point);
+        if (secret) g1_multiples(t->local[0], point);
+        else g1_odd_multiples(t->local[0], point, BARE_ODD);
         endomorphism(t->local[1], t->local[0], 8);
     }
+    for (int h = 0; h < 2; h++)
+        t->table[h] = !prepared ? t->local[h] : secret ? prepared->multiples[h] : prepared->odd[h];
+    t->width = prepared ? PREPARED_WIDTH : BARE_WIDTH;
+}
+
+static void g1_term_digits_secret(g1_term *t, const u64 k[4])
+{
+    part parts[2];
     split_g1(parts, k);
-    for (int h = 0; h < 2; h++) {
-        t->table[h] = prepared ? prepared->multiples[h] : t->local[h];
-        windows(t->digits[h], &parts[h], G1_WINDOWS);
-    }
+    for (int h = 0; h < 2; h++) windows(t->digits[h], &parts[h], G1_WINDOWS);
     wipe(parts, sizeof parts);
+}
+
+static void g1_term_digits_public(g1_term *t, const u64 k[4])
+{
+    part parts[2];
+    split_g1(parts, k);
+    t->length = 0;
+    for (int h = 0; h < 2; h++) {
+        int length = sliding(t->digits[h], &parts[h], t->width);
+        if (length > t->length) t->length = length;
+    }
 }
 
 static void g1_sum_secret(g1 *r, const g1_term *terms, size_t n)
@@ -80,22 +97,6 @@ static void g1_sum_secret(g1 *r, const g1_term *terms, size_t n)
     *r = s;
     wipe(&s, sizeof s);
     wipe(&t, sizeof t);
-}
-
-static void g1_term_public(g1_term *t, const g1_table *prepared, const g1 *point, const u64 k[4])
-{
-    part parts[2];
-    if (!prepared) {
-        g1_odd_multiples(t->local[0], point, BARE_ODD);
-        endomorphism(t->local[1], t->local[0], BARE_ODD);
-    }
-    split_g1(parts, k);
-    t->length = 0;
-    for (int h = 0; h < 2; h++) {
-        int length = sliding(t->digits[h], &parts[h], prepared ? PREPARED_WIDTH : BARE_WIDTH);
-        t->table[h] = prepared ? prepared->odd[h] : t->local[h];
-        if (length > t->length) t->length = length;
-    }
 }
 
 static void g1_sum_public(g1 *r, const g1_term *terms, size_t n)

@@ -26,7 +26,7 @@
 enum { OK = 0, NOT_AN_ELEMENT = -1, NO_MEMORY = -2 };
 
 #ifndef FUSEQUOTE_EPID_ADX
-API int epid_kernel_version(void) { return 1; }
+API int epid_kernel_version(void) { return 2; }
 
 /* 1 if this processor has the instructions of kernel_adx.c and this library was built with it */
 API int epid_has_adx(void)
@@ -73,31 +73,43 @@ API int NAME(g1_prepare)(g1_table *table, const u8 in[64])
     return OK;
 }
 
-API int NAME(g1_sum)(u8 out[64], size_t n, const g1_table *const *tables, const u8 *points, const u8 *scalars, int secret)
+/* `rows` sums over the same n bases, each row with n exponents of its own. */
+API int NAME(g1_sums)(u8 *out, size_t rows, size_t n, const g1_table *const *tables, const u8 *points,
+                      const u8 *scalars, int secret)
 {
     int answer = OK;
-    g1 p, sum;
+    g1 p;
     g1_term *terms = malloc(n * sizeof *terms + 1);
-    if (!terms) return NO_MEMORY;
+    g1 *sums = malloc(rows * sizeof *sums + 1);
+    fq *scratch = malloc(rows * sizeof *scratch + 1);
+    if (!terms || !sums || !scratch) answer = NO_MEMORY;
     for (size_t i = 0; i < n && answer == OK; i++) {
-        u64 k[4];
-        scalar_read(k, scalars + 32 * i);
         if (!tables[i]) {
             if (g1_read(&p, points) == INVALID) answer = NOT_AN_ELEMENT;
             points += 64;
         }
-        if (secret) g1_term_secret(&terms[i], tables[i], &p, k);
-        else g1_term_public(&terms[i], tables[i], &p, k);
-        wipe(k, sizeof k);
+        if (answer == OK) g1_term_tables(&terms[i], tables[i], &p, secret);
     }
-    if (answer == OK) {
-        if (secret) g1_sum_secret(&sum, terms, n);
-        else g1_sum_public(&sum, terms, n);
-        g1_write(out, &sum);
+    for (size_t row = 0; row < rows && answer == OK; row++) {
+        for (size_t i = 0; i < n; i++) {
+            u64 k[4];
+            scalar_read(k, scalars + 32 * (row * n + i));
+            if (secret) g1_term_digits_secret(&terms[i], k);
+            else g1_term_digits_public(&terms[i], k);
+            wipe(k, sizeof k);
+        }
+        if (secret) g1_sum_secret(&sums[row], terms, n);
+        else g1_sum_public(&sums[row], terms, n);
     }
-    if (secret) wipe(terms, n * sizeof *terms);
+    if (answer == OK) g1_write_all(out, sums, rows, scratch);
+    if (secret && answer != NO_MEMORY) {
+        wipe(terms, n * sizeof *terms);
+        wipe(sums, rows * sizeof *sums);
+        wipe(scratch, rows * sizeof *scratch);
+    }
     free(terms);
-    wipe(&sum, sizeof sum);
+    free(sums);
+    free(scratch);
     return answer;
 }
 

@@ -93,14 +93,14 @@ def main(seconds: float = 20.0) -> int:
     bare, prepared, raised = (
         (ctypes.c_void_p * 1)(address) for address in (None, table.address, element.address)
     )
-    g1_sum, g2_sum, gt_product = (a.function(name) for name in ("g1_sum", "g2_sum", "gt_product"))
+    g1_sums, g2_sum, gt_product = (a.function(name) for name in ("g1_sums", "g2_sum", "gt_product"))
     out = ctypes.create_string_buffer(384)
     operations = {
-        "G1, bare point": lambda k: g1_sum(out, 1, bare, G1_GENERATOR, k, 1),
-        "G1, prepared point": lambda k: g1_sum(out, 1, prepared, b"", k, 1),
+        "G1, bare point": lambda k: g1_sums(out, 1, 1, bare, G1_GENERATOR, k, 1),
+        "G1, prepared point": lambda k: g1_sums(out, 1, 1, prepared, b"", k, 1),
         "G2": lambda k: g2_sum(out, 1, G2_GENERATOR, k),
         "GT": lambda k: gt_product(out, 1, raised, k),
-        "G1, public (leaks on purpose)": lambda k: g1_sum(out, 1, prepared, b"", k, 0),
+        "G1, public (leaks on purpose)": lambda k: g1_sums(out, 1, 1, prepared, b"", k, 0),
     }
     leak = False
     for name, call in operations.items():
