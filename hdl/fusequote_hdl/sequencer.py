@@ -277,6 +277,7 @@ class Sequencer(wiring.Component):
         with m.Elif(leaving_taken):
             m.d.sync += leaving_valid.eq(0)
 
+        fetches = Signal()
         with m.FSM(name="state") as fsm:
             with m.State("START"):
                 # ``word`` is not there yet in the first cycle.
@@ -439,6 +440,13 @@ class Sequencer(wiring.Component):
                     self.entropy.ready.eq((src == Src.PORT) & (port == Port.ENTROPY) & taken),
                 ]
                 m.d.sync += fuse_valid.eq(1)
+                # The memory port must not wait for ``b_valid``, which comes late. A write is repeated until its byte is
+                # there; the next byte is fetched ahead only when the memory is free and B is no stream.
+                m.d.comb += fetches.eq((dst != Dst.MEM) & (src != Src.PORT) & (uses_a | (src == Src.MEM)))
+                with m.If(dst == Dst.MEM):
+                    m.d.comb += [access.eq(1), writing.eq(1), address.eq(pointer_d)]
+                with m.Else():
+                    m.d.comb += [access.eq(fetches & taken), address.eq(Mux(uses_a, pointer_a, pointer_b))]
                 with m.If(b_valid & taken):
                     m.d.sync += [
                         zero.eq(zero & (result == 0)),
@@ -448,7 +456,6 @@ class Sequencer(wiring.Component):
                     ]
                     with m.Switch(dst):
                         with m.Case(Dst.MEM):
-                            m.d.comb += [access.eq(1), writing.eq(1), address.eq(pointer_d)]
                             m.d.sync += pointer_d.eq(pointer_d + 1)
                         with m.Case(Dst.FUSE):
                             m.d.comb += self.fuse_pgm.eq(1)
@@ -473,20 +480,14 @@ class Sequencer(wiring.Component):
                         m.next = "DRAIN"
                         with m.If(~to_engine):
                             m.next = "DECODE"
-                    with m.Elif(dst == Dst.MEM):
-                        with m.If(uses_a):
-                            m.next = "READ_A"
-                        with m.Elif(src == Src.MEM):
+                    with m.Elif(fetches):
+                        m.d.sync += [pointer_a.eq(pointer_a + uses_a), pointer_b.eq(pointer_b + (uses_a == 0))]
+                        with m.If(uses_a & (src == Src.MEM)):
                             m.next = "READ_B"
                     with m.Elif(uses_a):
-                        # The memory is free: fetch the next byte at once.
-                        m.d.comb += [access.eq(1), address.eq(pointer_a)]
-                        m.d.sync += pointer_a.eq(pointer_a + 1)
-                        with m.If(src == Src.MEM):
-                            m.next = "READ_B"
+                        m.next = "READ_A"
                     with m.Elif(src == Src.MEM):
-                        m.d.comb += [access.eq(1), address.eq(pointer_b)]
-                        m.d.sync += pointer_b.eq(pointer_b + 1)
+                        m.next = "READ_B"
 
             with m.State("DRAIN"), m.If(~leaving_valid | leaving_taken):
                 m.next = "DECODE"

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fusequote.errors import EnvironmentProblem, FusequoteError
+from fusequote.errors import EnvironmentProblem, ExitCode, FusequoteError
 
 from .design import Sources
 
@@ -50,6 +50,7 @@ _HERE = Path(__file__).parent
 class BuildError(FusequoteError):
     """A tool refused a design. The message is the tool's own; this is a bug in the design or in the build."""
 
+    exit_code = ExitCode.ENVIRONMENT
     kind = "sim.build"
 
 

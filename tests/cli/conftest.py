@@ -54,6 +54,12 @@ class Ran:
 
 
 @pytest.fixture
+def as_document():
+    """``as_document(text)``: the one JSON document of ``text``, which keeps to the schema."""
+    return lambda text: Ran(0, text, "").document
+
+
+@pytest.fixture
 def run(capsys, home):
     """Run a command: ``run("attest", "--json")``. The home folder is the test's own."""
 

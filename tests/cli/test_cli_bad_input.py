@@ -212,3 +212,24 @@ def test_the_program_as_a_process(folder):
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert not done.stdout
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_run(run, folder):
+    """No step is run in vain: nothing was asked of a chip."""
+    for place in (folder / "nowhere" / "q", folder):
+        ran = run("attest", *MODEL, "--quote-out", place)
+        ran.complains(3, "cannot write")
+        assert "launch" not in ran.err
+
+
+@pytest.mark.parametrize(("url", "word"), [("", "empty"), ("sim://nohost", "'sim://nohost'"), ("sim://?x=1", "'x'")])
+def test_a_chip_url_is_quoted_as_it_was_typed(run, url, word):
+    run("attest", "--chip", url).complains(2, word)
+
+
+def test_a_path_with_an_option_in_it_is_a_path(folder):
+    """A fuse file called cache=x does not keep the chip from being built in the home's cache."""
+    from fusequote.cli.settings import Settings
+
+    settings = Settings(home_folder=str(folder / "home"), chip="sim://?fuses=/somewhere/cache=x")
+    assert settings.chip_url.endswith(f"&cache={folder}/home/cache")

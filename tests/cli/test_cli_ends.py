@@ -43,7 +43,7 @@ def contributed(monkeypatch):
     return contribute
 
 
-def test_a_bug_is_one_line(contributed, capsys):
+def test_a_bug_is_one_line(contributed, capsys, as_document):
     def crash() -> None:
         """Fail."""
         raise ZeroDivisionError("a bug\nof two lines")
@@ -57,7 +57,8 @@ def test_a_bug_is_one_line(contributed, capsys):
     assert run_cli(["crash", "--debug"]) == INTERNAL
     assert "Traceback" in capsys.readouterr().err
     assert run_cli(["crash", "--json"]) == INTERNAL
-    assert '"kind": "internal"' in capsys.readouterr().out
+    document = as_document(capsys.readouterr().out)
+    assert (document["kind"], document["exit_code"]) == ("internal", INTERNAL)
 
 
 def test_an_interrupt(contributed, capsys):

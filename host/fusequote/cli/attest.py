@@ -43,12 +43,13 @@ def command(
     from fusequote import api
     from fusequote.cli.output import exit_code, print_document, show_verdict
     from fusequote.cli.steps import StepsView
-    from fusequote.cli.values import check_is_file, hex_bytes, write_output
+    from fusequote.cli.values import check_is_file, check_writable, hex_bytes, write_output
 
     settings = current()
     for path in (enclave, sigstruct):
         if path is not None:
             check_is_file(path)
+    check_writable(quote_out)
     data = None if report_data is None else hex_bytes("--report-data", report_data, most=64)
     service_provider = None if spid is None else hex_bytes("--spid", spid, 16)
     with StepsView(not settings.json) as view:

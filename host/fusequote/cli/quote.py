@@ -29,7 +29,7 @@ def command(
     from fusequote.api import Platform, SignType, chip_notes
     from fusequote.cli.output import show_result, stdout
     from fusequote.cli.steps import StepsView
-    from fusequote.cli.values import check_is_file, hex_bytes, write_output
+    from fusequote.cli.values import check_is_file, check_writable, hex_bytes, write_output
     from fusequote.relying.verify import identity_facts
     from fusequote.verdict import ResultDocument
 
@@ -37,6 +37,7 @@ def command(
     for path in (enclave, sigstruct):
         if path is not None:
             check_is_file(path)
+    check_writable(out)
     data = hex_bytes("--report-data", report_data, most=64)
     service_provider = settings.home.secret("spid", 16) if spid is None else hex_bytes("--spid", spid, 16)
     with (

@@ -18,7 +18,7 @@ from fusequote.errors import ExitCode, FusequoteError, UsageError
 __all__ = ["INTERNAL", "INTERRUPTED", "PIPE_BROKEN", "run"]
 
 #: Exit codes beside those of :class:`ExitCode`. A bug in fusequote:
-INTERNAL = 70
+INTERNAL = int(ExitCode.INTERNAL)
 #: Ctrl-C, as a shell has it (128 + SIGINT).
 INTERRUPTED = 130
 #: Whoever read our output went away (128 + SIGPIPE).

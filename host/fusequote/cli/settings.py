@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import typer
 
+from fusequote.errors import UsageError
+
 if TYPE_CHECKING:
     from fusequote.home import Home
 
@@ -52,6 +54,8 @@ class Settings:
         """The URL to open. A bare ``sim://`` or ``model://`` is the home folder's chip ``default``, whose fuses both
         share; simulated chips are built in the home folder's cache unless the URL says where.
         """
+        if self.chip == "":
+            raise UsageError("--chip is empty", hint="give sim://, model:// or a port, or leave it out")
         if not self.is_home_chip:
             return self._with_cache(self.chip)
         from fusequote.api import simulated_chip_url
@@ -64,7 +68,10 @@ class Settings:
         return self._with_cache(f"{self.scheme}://") if self.is_home_chip else self.chip_url
 
     def _with_cache(self, url: str) -> str:
-        if not url.lower().startswith("sim://") or "cache=" in url:
+        head, _, query = url.partition("?")
+        names = {option.partition("=")[0] for option in query.split("&")}
+        # A URL that is not one of ours stays as the user typed it, for the message that refuses it.
+        if head.lower() != "sim://" or "cache" in names:
             return url
         return f"{url}{'&' if '?' in url else '?'}cache={quote(str(self.home.cache), safe='/')}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fusequote.errors import EnvironmentProblem, UsageError
 
-__all__ = ["check_is_file", "hex_bytes", "read_limited", "write_output"]
+__all__ = ["check_is_file", "check_writable", "hex_bytes", "read_limited", "write_output"]
 
 
 def hex_bytes(name: str, text: str, size: int | None = None, *, most: int | None = None) -> bytes:
@@ -50,6 +50,15 @@ def check_is_file(path: Path) -> None:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(mode):
         raise UsageError(f"{path} is not a file")
+
+
+def check_writable(path: Path | None) -> None:
+    """Look before a long run whether its result can be written to ``path``; None is fine. Raises EnvironmentProblem."""
+    if path is None:
+        return
+    target = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(target, os.W_OK):
+        raise EnvironmentProblem(f"cannot write {path}", hint="give a file in a folder that exists and is writable")
 
 
 def write_output(path: Path, data: bytes) -> None:
