@@ -22,6 +22,7 @@ from typing import Any
 from fusequote.arch import SignType, SigStruct
 from fusequote.chain import EnclaveFile, Platform, Progress, simulated_chip_url
 from fusequote.chip.identity import Identity
+from fusequote.enclave import verify_sigstruct
 from fusequote.errors import Refused, UsageError
 from fusequote.home import Home
 from fusequote.platform.application import ApplicationEnclave
@@ -66,7 +67,12 @@ def chip_notes(identity: Identity) -> tuple[str, ...]:
 
 
 def policy_for(sigstruct: SigStruct, **more: Any) -> Policy:
-    """The policy that wants the enclave that this SIGSTRUCT vouches for, and no older ISVSVN."""
+    """The policy that wants the enclave that this SIGSTRUCT vouches for, and no older ISVSVN.
+
+    Raises :class:`~fusequote.enclave.SigStructInvalid`: with a wrong RSA signature it vouches for nothing, whether
+    or not the chip looks at that.
+    """
+    verify_sigstruct(sigstruct)
     return Policy(
         mrenclaves=frozenset({sigstruct.enclavehash}),
         mrsigners=frozenset({sigstruct.mrsigner}),

@@ -90,6 +90,19 @@ def test_any_bit_of_enclavehash_and_header(ready: Ready, rng):
                 ready.platform.launch(image.signed(SigStruct.from_bytes(flip(raw, bit))))
 
 
+def test_any_bit_of_the_sigstructs_signature(home, rng):
+    """The chip does not look at it yet; the relying party takes no policy from a SIGSTRUCT that nobody signed."""
+    image = signed_sample(Signers(home))
+    raw = image.sigstruct.to_bytes()
+    assert attest(image, home=home).verdict.accepted
+    # MODULUS, SIGNATURE, ISVSVN, Q1, Q2; another MODULUS is another MRSIGNER for the chip.
+    for start, end in ((128, 512), (516, 900), (1026, 1028), (1040, 1424), (1424, 1808)):
+        bit = rng.randrange(8 * start, 8 * end)
+        result = attest(image.signed(SigStruct.from_bytes(flip(raw, bit))), home=home)
+        assert result.verdict.codes == (Reason.SIGNATURE,) and result.quote is None
+        assert result.verdict.step is Step.LAUNCH
+
+
 def test_another_signer_gets_no_provisionkey(ready: Ready):
     signers = Signers(ready.platform.home)
     image = provisioning_image(ready.services.constants, signers)

@@ -28,12 +28,12 @@ def windows(secret):
     return {secret[i:i + WINDOW] for i in range(len(secret) - WINDOW + 1)}
 
 
-@pytest.mark.parametrize("locked", [True, False], ids=["locked", "as it comes"])
+@pytest.mark.parametrize("locked", [True, False], ids=["LEPUBKEYHASH locked", "LEPUBKEYHASH free"])
 def test_no_sequence_of_commands_reads_a_fuse_key(rtl, tmp_path, locked):
     """3,000 random commands: no answer holds six bytes in a row of a root key, or of a key on the ratchet."""
     path = tmp_path / "chip.fuses"
     chip = rtl(fuses=path, seed="secrets")
-    source = CommandSource("secrets" + str(locked))
+    source = CommandSource(f"secrets {locked}", launch_locked=locked)
     answers = bytearray()
     for _ in range(3000):
         request = source.next()
