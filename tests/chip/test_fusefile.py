@@ -162,6 +162,7 @@ def test_a_disk_that_does_not_take_it_changes_nothing(path, monkeypatch):
         with pytest.raises(FuseFileProblem, match="No space left") as refused:
             chip.bank.burn(0, b"\x01")
         assert refused.value.exit_code == ExitCode.ENVIRONMENT
+        assert "free some space" in refused.value.hint
         assert chip.bank.read(0, 1) == b"\0"
         monkeypatch.undo()
         assert path.read_bytes() == before

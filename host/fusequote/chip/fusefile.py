@@ -216,6 +216,8 @@ def _explained(path: Path, verb: str):
         yield
     except OSError as problem:
         hint = "the file and its folder must be there and writable for this user"
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "free some space: the chip counts its power-ons in this file"
         raise FuseFileProblem(f"cannot {verb} fuse file {path}: {problem.strerror}", hint=hint) from problem
 
 

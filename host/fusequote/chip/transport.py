@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 from importlib.metadata import entry_points
+from urllib.parse import urlsplit
 
 import serial
 
@@ -23,6 +24,8 @@ POLL = 0.05
 #: Seconds for which the port may refuse to take bytes.
 WRITE_TIMEOUT = 30.0
 _BITS_PER_BYTE = 10
+#: Schemes that name a host and a port.
+_REMOTE = frozenset({"socket", "rfc2217"})
 #: Schemes behind which there is a real serial line.
 _SERIAL_LINES = frozenset({"", "rfc2217", "hwgrep", "spy", "alt"})
 
@@ -40,6 +43,7 @@ def open_port(url: str, baudrate: int) -> tuple[Port, float]:
     scheme's own handler raises deliberately comes through.
     """
     scheme = _scheme(url)
+    _check_address(scheme, url)
     _load_handler(scheme, url)
     options: dict[str, object] = {"baudrate": baudrate, "timeout": POLL}
     if scheme != "rfc2217":  # its handler refuses the option; its socket has a timeout of its own
@@ -61,6 +65,21 @@ def open_port(url: str, baudrate: int) -> tuple[Port, float]:
 
 def _scheme(url: str) -> str:
     return url.split("://", 1)[0].lower() if "://" in url else ""
+
+
+def _check_address(scheme: str, url: str) -> None:
+    # pyserial compares what is missing with numbers, and tells that.
+    if not url.strip():
+        raise UsageError("a chip's address is empty", hint=_examples())
+    if scheme not in _REMOTE:
+        return
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname and parts.port)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise UsageError(f"{url}: host and port are wanted, port 1 to 65535", hint=_examples())
 
 
 def _load_handler(scheme: str, url: str) -> None:
