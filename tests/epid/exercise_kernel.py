@@ -15,6 +15,13 @@ def exercise(a: KernelArithmetic) -> None:
         terms = [(G1_GENERATOR, k), (table, P - k), (G1_IDENTITY, 3), (table, 0)]
         assert a.g1_sum(terms) == a.g1_sum_secret(terms) == G1_IDENTITY
         assert a.g2_sum([(G2_GENERATOR, k), (G2_GENERATOR, -k), (G2_IDENTITY, 1)]) == G2_IDENTITY
+    jobs = [
+        ((G1_GENERATOR, table), ((1, 2), (0, 0))),
+        ((), ()),
+        ((table, G1_IDENTITY, G1_GENERATOR), ((1, 1, -1),)),
+    ]
+    three = a.g1_sum([(G1_GENERATOR, 3)])
+    assert a.g1_batch(jobs, False) == a.g1_batch(jobs, True) == [[three, G1_IDENTITY], [], [G1_IDENTITY]]
     assert a.g1_sum([]) == a.g1_sum_secret([]) == G1_IDENTITY
     assert a.g2_in_subgroup(G2_GENERATOR) and a.g1_is_point(G1_GENERATOR) and a.g2_is_point(G2_GENERATOR)
     assert a.g1_from_x(1) and not all(a.g1_from_x(x) for x in range(8))

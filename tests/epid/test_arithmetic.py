@@ -134,6 +134,11 @@ def test_many_sums_over_the_same_bases(arithmetic):
     assert sums == [arithmetic.g1_sum(list(zip(bases, row, strict=True))) for row in rows]
     assert sums[1] == sums[2] == G1_IDENTITY != sums[0]
     assert arithmetic.g1_sums_secret([], []) == [] and arithmetic.g1_sums_secret([], [[]]) == [G1_IDENTITY]
+    jobs = [(bases, rows), ([], []), ([h], [[3]]), (bases[1:], [[1, -1], [2, 0]])]
+    batch = arithmetic.g1_batch(jobs, True)
+    assert batch == arithmetic.g1_batch(jobs, False)
+    assert batch[0] == sums and batch[1] == [] and batch[2] == [arithmetic.g1_sum([(h, 3)])]
+    assert batch[3] == [G1_IDENTITY, arithmetic.g1_sum([(h, 2)])]
     with pytest.raises(ValueError, match="row|shorter|longer|argument"):
         arithmetic.g1_sums_secret(bases, [[1, 2]])
     with pytest.raises(NotAnElement):

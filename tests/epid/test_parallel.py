@@ -16,7 +16,11 @@ OK = VerifyResult.kEpidSigValid
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_order_and_progress(total, workers):
     seen = []
-    answers = list(map_in_order(lambda i: i * i, range(total), default(), lambda *p: seen.append(p), workers))
+    answers = list(
+        map_in_order(
+            lambda run: [i * i for i in run], range(total), default(), lambda *p: seen.append(p), workers
+        )
+    )
     assert answers == [i * i for i in range(total)]
     assert not total or seen[-1] == (total, total)
     assert seen == sorted(seen)
@@ -25,11 +29,11 @@ def test_order_and_progress(total, workers):
 def test_failures_come_through_and_stop():
     started = []
 
-    def work(i):
-        started.append(i)
-        if i == 3:
+    def work(run):
+        started.extend(run)
+        if 3 in run:
             raise ValueError("third")
-        return i
+        return run
 
     with pytest.raises(ValueError, match="third"):
         list(map_in_order(work, range(100_000), default(), workers=2))
@@ -38,7 +42,7 @@ def test_failures_come_through_and_stop():
 
 def test_who_stops_early_leaves_the_rest():
     started = []
-    for answer in map_in_order(lambda i: started.append(i) or i, range(100_000), default(), workers=2):
+    for answer in map_in_order(lambda run: started.extend(run) or run, range(100_000), default(), workers=2):
         if answer == 10:
             break
     assert len(started) < 10_000
@@ -46,7 +50,7 @@ def test_who_stops_early_leaves_the_rest():
 
 def test_threads_only_where_they_help():
     threads = set()
-    list(map_in_order(lambda i: threads.add(threading.get_ident()), range(100), IntegerArithmetic()))
+    list(map_in_order(lambda run: threads.add(threading.get_ident()) or run, range(100), IntegerArithmetic()))
     assert threads == {threading.get_ident()}
     assert cores() >= 1
 

@@ -167,7 +167,7 @@ class Member:
         if sigrl is None:
             return Signature(basic)
         prover = self._prover(basic, message, sigrl)
-        proofs = self._prove_all(lambda entry: prover.prove(entry, self._draw), sigrl, progress)
+        proofs = self._prove_all(lambda run: prover.prove(run, self._draw), sigrl, progress)
         blank = NonRevokedProof.blank()
         signature = Signature(basic, sigrl.version, tuple(proof or blank for proof in proofs))
         self._raise_if_revoked(signature, proofs)
@@ -207,7 +207,7 @@ class Member:
         SignerRevoked.
         """
         prover = EntryProver(signature.B, signature.K, self._key.f, message, self.hash_alg, self._a)
-        proof = prover.prove(entry, self._draw)
+        proof = prover.prove([entry], self._draw)[0]
         if proof is None:
             raise SignerRevoked(Signature(signature, 0, (NonRevokedProof.blank(),)), [0])
         return proof

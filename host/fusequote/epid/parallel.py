@@ -29,30 +29,34 @@ def cores() -> int:
 
 
 def map_in_order(
-    function: Callable[[Item], Answer],
+    function: Callable[[Sequence[Item]], Sequence[Answer]],
     items: Sequence[Item],
     arithmetic: Arithmetic,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> Iterator[Answer]:
-    """``function`` of each item, in their order; closing the iterator early leaves the rest undone."""
+    """The answers for all items, in their order; ``function`` answers for a run of up to :data:`CHUNK` items.
+
+    Closing the iterator early leaves the rest undone.
+    """
     workers = workers or (cores() if arithmetic.parallel else 1)
-    total = len(items)
+    total, done = len(items), 0
+    starts = iter(range(0, total, CHUNK))
+
+    def work(start: int) -> Sequence[Answer]:
+        return function(items[start : start + CHUNK])
+
     if workers == 1 or total <= CHUNK:
-        for i, item in enumerate(items):
-            yield function(item)
+        for start in starts:
+            answers = work(start)
+            yield from answers
+            done += len(answers)
             if progress:
-                progress(i + 1, total)
+                progress(done, total)
         return
-
-    def work(start: int) -> list[Answer]:
-        return [function(item) for item in items[start : start + CHUNK]]
-
     with ThreadPoolExecutor(workers) as pool:
-        starts = iter(range(0, total, CHUNK))
-        # Only a few chunks ahead: a failure at the front must not wait for the whole list.
+        # Only a few runs ahead: a failure at the front must not wait for the whole list.
         ahead = [pool.submit(work, start) for start in islice(starts, 2 * workers)]
-        done = 0
         while ahead:
             answers = ahead.pop(0).result()
             start = next(starts, None)

@@ -7,6 +7,7 @@ credential for one is none for the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fusequote.epid.arithmetic import Arithmetic, default
@@ -17,6 +18,7 @@ from fusequote.epid.issuer import Issuer
 from fusequote.epid.join import PendingJoin, make_join_request
 from fusequote.epid.keys import GroupPublicKey, MemberPrivateKey, MembershipCredential
 from fusequote.epid.member import Member, Presignature
+from fusequote.epid.nonrevoked import Entry
 from fusequote.epid.parallel import Progress
 from fusequote.epid.params import Q
 from fusequote.epid.randomness import Draw, system_random
@@ -135,10 +137,12 @@ class SplitMember(Member):
             return SplitSignature(basic, nonce)
         prover = self._prover(basic, message, sigrl)
 
-        def prove(entry: tuple[bytes, bytes]) -> SplitProof | None:
-            device = self._nonce()
-            proof = prover.prove(entry, self._draw, device)
-            return proof and SplitProof(proof.T, proof.c, proof.smu, proof.snu, device)
+        def prove(run: Sequence[Entry]) -> list[SplitProof | None]:
+            devices = [self._nonce() for _ in run]
+            proofs = zip(prover.prove(run, self._draw, devices), devices, strict=True)
+            return [
+                proof and SplitProof(proof.T, proof.c, proof.smu, proof.snu, nonce) for proof, nonce in proofs
+            ]
 
         proofs = self._prove_all(prove, sigrl, progress)
         blank = NonRevokedProof.blank()

@@ -122,7 +122,11 @@ class Verifier:
         R2 is hashed, so it must be computed for each signature: no sum over several can stand for it.
         """
         data = [(_bytes_of(signature), message) for signature, message in items]
-        return list(map_in_order(lambda item: self._verify(*item, None), data, self._a, progress))
+
+        def verdicts(run: Sequence[tuple[bytes, bytes]]) -> list[VerifyResult]:
+            return [self._verify(*item, None) for item in run]
+
+        return list(map_in_order(verdicts, data, self._a, progress))
 
     def _verify(self, data: bytes, message: bytes, progress: Progress | None) -> VerifyResult:
         try:
@@ -177,8 +181,9 @@ class Verifier:
         entries = self.priv_rl.entries
         base = self._a.g1_prepare(B) if len(entries) >= _PREPARE_FROM else B
 
-        def matches(f: int) -> bool:
-            return f >= P or self._a.g1_sum([(base, f)]) == K
+        def matches(run: Sequence[int]) -> list[bool]:
+            points = self._a.g1_batch([((base,), [(f,) for f in run])], False)[0]
+            return [f >= P or point == K for f, point in zip(run, points, strict=True)]
 
         return any(map_in_order(matches, entries, self._a))
 
@@ -199,16 +204,17 @@ class Verifier:
         if envelope.count >= _PREPARE_FROM and K != G1_IDENTITY:
             checker.prepare()
 
-        def holds(i: int) -> bool:
-            raw, nonce = envelope.proof(i)
+        def hold(run: Sequence[int]) -> list[bool]:
+            raw = [envelope.proof(i) for i in run]
             try:
-                proof = NonRevokedProof.from_bytes(raw)
+                proofs = [NonRevokedProof.from_bytes(proof) for proof, _ in raw]
             except EpidFormatError:
-                return False
-            return checker.holds(self.sig_rl.entries[i], proof, nonce)
+                return [False]
+            entries = [self.sig_rl.entries[i] for i in run]
+            return checker.hold(entries, proofs, [nonce for _, nonce in raw])
 
         checked = 0
-        for good in map_in_order(holds, range(envelope.count), self._a, progress):
+        for good in map_in_order(hold, range(envelope.count), self._a, progress):
             if not good:
                 return VerifyResult.kEpidSigRevokedInSigRl
             checked += 1

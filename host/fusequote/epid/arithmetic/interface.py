@@ -20,6 +20,8 @@ Prepared = Any
 #: A point or element as wire bytes, or what the matching prepare method made of it.
 Base = bytes | Prepared
 Term = tuple[Base, int]
+#: Bases, and rows of exponents with one for each base.
+Job = tuple[Sequence[Base], Sequence[Sequence[int]]]
 
 
 class NotAnElement(ArithmeticError):
@@ -61,8 +63,13 @@ class Arithmetic(ABC):
         """:meth:`g1_sum` for exponents that nobody may learn."""
 
     def g1_sums_secret(self, bases: Sequence[Base], rows: Sequence[Sequence[int]]) -> list[bytes]:
-        """:meth:`g1_sum_secret` over the same bases for each row of exponents, all at once."""
-        return [self.g1_sum_secret(list(zip(bases, row, strict=True))) for row in rows]
+        """:meth:`g1_sum_secret` over the same bases for each row of exponents."""
+        return self.g1_batch([(bases, rows)], True)[0]
+
+    def g1_batch(self, jobs: Sequence[Job], secret: bool) -> list[list[bytes]]:
+        """Many jobs in one call: for each its bases and rows of exponents, and of each row the sum."""
+        total = self.g1_sum_secret if secret else self.g1_sum
+        return [[total(list(zip(bases, row, strict=True))) for row in rows] for bases, rows in jobs]
 
     @abstractmethod
     def g2_is_point(self, data: bytes) -> bool:

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from fusequote.epid.arithmetic.interface import Arithmetic, Base, NotAnElement, Term
+from fusequote.epid.arithmetic.interface import Arithmetic, Base, Job, NotAnElement, Term
 from fusequote.epid.params import G1_SIZE, G2_SIZE, GT_SIZE, SCALAR_SIZE, P
 
 #: Version of the functions' signatures; a library with another one is not used.
-ABI = 2
+ABI = 3
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -96,6 +96,7 @@ class KernelArithmetic(Arithmetic):
             "g1_from_x": [buffer, buffer],
             "g1_prepare": [ctypes.c_void_p, buffer],
             "g1_sums": [buffer, size, size, tables, buffer, buffer, flag],
+            "g1_batch": [buffer, size, ctypes.POINTER(size), tables, buffer, buffer, flag],
             "g2_is_point": [buffer],
             "g2_in_subgroup": [buffer],
             "g2_sum": [buffer, size, buffer, buffer],
@@ -155,25 +156,37 @@ class KernelArithmetic(Arithmetic):
     def g1_prepare(self, point: bytes) -> G1Tables:
         return self._prepare(G1Tables, self._call["g1_prepare"], point, G1_SIZE)
 
-    def _g1_sums(self, bases: Sequence[Base], rows: Sequence[Sequence[int]], secret: bool) -> list[bytes]:
-        tables = [base if isinstance(base, G1Tables) else None for base in bases]
-        points = b"".join(self._sized(base, G1_SIZE) for base in bases if not isinstance(base, G1Tables))
-        scalars = b"".join((k % P).to_bytes(SCALAR_SIZE, "big") for row in rows for k in row)
-        out = ctypes.create_string_buffer(G1_SIZE * len(rows))
+    def _g1_sum(self, terms: Sequence[Term], secret: bool) -> bytes:
+        tables = [base if isinstance(base, G1Tables) else None for base, _ in terms]
+        points = b"".join(self._sized(base, G1_SIZE) for base, _ in terms if not isinstance(base, G1Tables))
+        out = ctypes.create_string_buffer(G1_SIZE)
         call = self._call["g1_sums"]
-        self._check(call(out, len(rows), len(bases), self._addresses(tables), points, scalars, secret))
-        return [out.raw[at : at + G1_SIZE] for at in range(0, G1_SIZE * len(rows), G1_SIZE)]
+        self._check(call(out, 1, len(terms), self._addresses(tables), points, _scalars(terms), secret))
+        return out.raw
 
     def g1_sum(self, terms: Sequence[Term]) -> bytes:
-        return self._g1_sums([base for base, _ in terms], [[k for _, k in terms]], False)[0]
+        return self._g1_sum(terms, False)
 
     def g1_sum_secret(self, terms: Sequence[Term]) -> bytes:
-        return self._g1_sums([base for base, _ in terms], [[k for _, k in terms]], True)[0]
+        return self._g1_sum(terms, True)
 
-    def g1_sums_secret(self, bases: Sequence[Base], rows: Sequence[Sequence[int]]) -> list[bytes]:
-        if any(len(row) != len(bases) for row in rows):
-            raise ValueError("every row needs an exponent for each base")
-        return self._g1_sums(bases, rows, True)
+    def g1_batch(self, jobs: Sequence[Job], secret: bool) -> list[list[bytes]]:
+        bases = [base for job_bases, _ in jobs for base in job_bases]
+        tables = [base if isinstance(base, G1Tables) else None for base in bases]
+        points = b"".join(self._sized(base, G1_SIZE) for base in bases if not isinstance(base, G1Tables))
+        shape: list[int] = []
+        scalars: list[bytes] = []
+        for job_bases, rows in jobs:
+            if any(len(row) != len(job_bases) for row in rows):
+                raise ValueError("every row needs an exponent for each base")
+            shape += (len(rows), len(job_bases))
+            scalars += [(k % P).to_bytes(SCALAR_SIZE, "big") for row in rows for k in row]
+        out = ctypes.create_string_buffer(G1_SIZE * sum(shape[::2]))
+        shapes = (ctypes.c_size_t * len(shape))(*shape)
+        call = self._call["g1_batch"]
+        self._check(call(out, len(jobs), shapes, self._addresses(tables), points, b"".join(scalars), secret))
+        sums = iter([out.raw[at : at + G1_SIZE] for at in range(0, len(out), G1_SIZE)])
+        return [[next(sums) for _ in rows] for _, rows in jobs]
 
     # G2
 

@@ -26,7 +26,7 @@
 enum { OK = 0, NOT_AN_ELEMENT = -1, NO_MEMORY = -2 };
 
 #ifndef FUSEQUOTE_EPID_ADX
-API int epid_kernel_version(void) { return 2; }
+API int epid_kernel_version(void) { return 3; }
 
 /* 1 if this processor has the instructions of kernel_adx.c and this library was built with it */
 API int epid_has_adx(void)
@@ -111,6 +111,22 @@ API int NAME(g1_sums)(u8 *out, size_t rows, size_t n, const g1_table *const *tab
     free(sums);
     free(scratch);
     return answer;
+}
+
+/* Many g1_sums one after the other: for each job its rows and its bases in `shape`, everything else in a row. */
+API int NAME(g1_batch)(u8 *out, size_t jobs, const size_t *shape, const g1_table *const *tables, const u8 *points,
+                       const u8 *scalars, int secret)
+{
+    for (size_t job = 0; job < jobs; job++) {
+        size_t rows = shape[2 * job], n = shape[2 * job + 1];
+        int answer = NAME(g1_sums)(out, rows, n, tables, points, scalars, secret);
+        if (answer != OK) return answer;
+        for (size_t i = 0; i < n; i++) points += tables[i] ? 0 : 64;
+        tables += n;
+        out += 64 * rows;
+        scalars += 32 * rows * n;
+    }
+    return OK;
 }
 
 API int NAME(g2_is_point)(const u8 in[128])
