@@ -1,6 +1,4 @@
-"""`fusequote epid` and the two programs with Intel's options, on files, from the first nonce to the last
-list.
-"""
+"""`fusequote epid` and the two programs with Intel's options, on files, from the first nonce to the last list."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""Bad input is normal input: whatever the bytes, a parser answers with its own error, a verifier with a
-verdict.
-"""
+"""Bad input is normal input: whatever the bytes, a parser answers with its own error, a verifier with a verdict."""
 
 import random
 

@@ -1,6 +1,4 @@
-"""The C kernel: builds without warnings, is refused when it is not what it should be, and hides secret
-exponents.
-"""
+"""The C kernel: builds without warnings, is refused when it is not what it should be, and hides secret exponents."""
 
 import ctypes
 import os

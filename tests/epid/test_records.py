@@ -258,9 +258,7 @@ def test_bad_gids():
 
 
 def test_status_numbers_are_intels():
-    """The anchors: -999 for the first, and 43 = -981 mod 256 as verifysig's exit code for a version
-    mismatch.
-    """
+    """The anchors: -999 for the first, and 43 = -981 mod 256 as verifysig's exit code for a version mismatch."""
     assert EpidStatus.kEpidErr == -999
     assert EpidStatus.kEpidVersionMismatchErr % 256 == 43
     assert EpidStatus.kEpidSigRevokedInVerifierRl == 5

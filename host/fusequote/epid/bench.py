@@ -45,9 +45,7 @@ class Row:
 
 
 def _measure(call: Callable[[], object], seconds: float) -> list[float]:
-    """Durations of as many calls as fit ``seconds``, three at least; one call before to warm up if it is
-    short.
-    """
+    """Durations of as many calls as fit ``seconds``, three at least; one call before to warm up if it is short."""
     prepare = getattr(call, "prepare", lambda: None)
     times, start = [], time.perf_counter()
     call()

@@ -289,9 +289,7 @@ def revoke(
     basename_file: BasenameFile = None,
     whole_group: Annotated[bool, typer.Option("--whole-group", help="Revoke this group itself.")] = False,
 ) -> int:
-    """Add a key, the maker of a signature, or the whole group to its list; the next version is signed in
-    place.
-    """
+    """Add a key, the maker of a signature, or the whole group to its list; the next version is signed in place."""
     from fusequote.epid.ledger import IssuerFolder
     from fusequote.epid.revoking import revoke_by_key, revoke_by_request, revoke_whole_group
     from fusequote.epid.storage import read_file

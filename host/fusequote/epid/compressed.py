@@ -59,9 +59,7 @@ def expand(data: bytes, group: GroupPublicKey, arithmetic: Arithmetic | None = N
 
 
 def create(issuer: Issuer, seed: bytes | None = None) -> bytes:
-    """A compressed key of a new member of ``issuer``'s group, from a fresh seed unless one is given (for
-    tests).
-    """
+    """A compressed key of a new member of ``issuer``'s group, from a fresh seed unless one is given (for tests)."""
     while True:
         chosen = secrets.token_bytes(SEED_SIZE) if seed is None else seed
         x, f = secrets_of_seed(chosen)

@@ -1,5 +1,4 @@
-"""EPID objects in files: Intel's SDK form with 16-byte gids, and SGX's with 4 (EPID spec sections 11 and
-15).
+"""EPID objects in files: Intel's SDK form with 16-byte gids, and SGX's with 4 (EPID spec sections 11, 15).
 
 A signed file is header || payload || ECDSA of a :class:`CertificateAuthority`. The two forms differ in the
 order of the header's first two bytes and in the gid.
@@ -124,9 +123,7 @@ def read_group_key(data: bytes, ca: CaCertificate, strict: bool = True) -> Group
 
 
 def sign_list(value: RevocationList, authority: CertificateAuthority, form: Form | None = None) -> bytes:
-    """A signed PrivRL, SigRL or GroupRL. ``form`` is the gid's; an empty GroupRL has none, and takes the
-    SDK's.
-    """
+    """A signed PrivRL, SigRL or GroupRL. ``form`` is the gid's; an empty GroupRL has none, and takes the SDK's."""
     if form is None:
         gid = getattr(value, "gid", None) or next(iter(value.entries), bytes(16))
         form = Form.of_gid(gid)
@@ -245,9 +242,7 @@ class BulkKey:
 
 
 def read_bulk_keys(data: bytes, compressed: bool = False) -> list[BulkKey]:
-    """The keys of a bulk file, whose records are 158 bytes, or 94 with ``compressed``; raises
-    EpidFormatError.
-    """
+    """The keys of a bulk file, whose records are 158 bytes, or 94 with ``compressed``; raises EpidFormatError."""
     size = 14 + (80 if compressed else MemberPrivateKey.size())
     if len(data) % size:
         raise EpidFormatError(f"bulk keys: {len(data)} bytes are not whole records of {size}", offset=len(data))

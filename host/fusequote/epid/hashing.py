@@ -88,8 +88,7 @@ def g1_hash(alg: HashAlg, data: bytes, arithmetic: Arithmetic) -> bytes:
 
 
 def device_challenge(alg: HashAlg, nonce: bytes, c: int) -> int:
-    """The challenge as a split member's device changes it: HFp(nonce || pad || c), padded to the digest's
-    length.
+    """The challenge as a split member's device changes it: HFp(nonce || pad || c), of the digest's length.
 
     EPID spec section 12; ``nonce`` has 32 bytes.
     """

@@ -1,5 +1,4 @@
-"""``fusequote-signmsg`` and ``fusequote-verifysig``: the options and exit codes of Intel's two example
-programs.
+"""``fusequote-signmsg`` and ``fusequote-verifysig``: options and exit codes of Intel's programs.
 
 EPID spec section 11. They differ from Intel's in two ways, both said by --help: the CA certificate's own
 signature is checked, and keys are keys of this project's groups or of any EPID 2.0 group, compressed ones too.

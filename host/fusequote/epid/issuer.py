@@ -42,9 +42,7 @@ class NonceStore(Protocol):
 
 
 class MemoryNonces:
-    """Nonces of this process; the oldest are forgotten beyond ``limit``, so that nobody can fill the
-    memory.
-    """
+    """Nonces of this process; the oldest are forgotten beyond ``limit``, so that nobody can fill the memory."""
 
     def __init__(self, limit: int = 1 << 16):
         self._limit = limit
@@ -180,9 +178,7 @@ class Issuer:
                 return credential
 
     def credential_for(self, x: int, f: int) -> MembershipCredential | None:
-        """The credential with this x for this f (both 1..p-1), or None if x + gamma = 0: for compressed
-        keys.
-        """
+        """The credential with this x for this f (both 1..p-1), or None if x + gamma = 0: for compressed keys."""
         if not (0 < x < P and 0 < f < P):
             return None
         return self._credential(self._a.g1_sum_secret([(self.group.h1, f)]), x)
@@ -235,9 +231,7 @@ class Issuer:
         return current.adding((bytes(data[:64]), bytes(data[64:128])))
 
     def revoke_group(self, current: GroupRl) -> GroupRl:
-        """Adds this whole group to the GroupRL; raises GroupMismatch if the list's gids have another
-        length.
-        """
+        """Adds this whole group to the GroupRL; raises GroupMismatch if the list's gids have another length."""
         if any(len(gid) != len(self.group.gid) for gid in current.entries):
             raise GroupMismatch(f"the GroupRL's gids do not have {len(self.group.gid)} bytes as this group's")
         return current.adding(self.group.gid)

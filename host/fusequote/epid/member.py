@@ -39,9 +39,7 @@ class Presignature:
         self._values: tuple | None = values
 
     def take(self, owner: object) -> tuple:
-        """The values, once; raises PresignatureUsed ever after, and EpidError for another member than its
-        maker.
-        """
+        """The values, once; raises PresignatureUsed ever after, and EpidError for another member than its maker."""
         if owner is not self._owner:
             raise EpidError("this pre-signature is another member's", status=EpidStatus.kEpidOutOfSequenceError)
         values, self._values = self._values, None
@@ -203,9 +201,7 @@ class Member:
     def prove_nonrevoked(
         self, signature: BasicSignature, message: bytes, entry: tuple[bytes, bytes]
     ) -> NonRevokedProof:
-        """The proof for one SigRL entry (B', K') and this member's own ``signature``; raises
-        SignerRevoked.
-        """
+        """The proof for one SigRL entry (B', K') and this member's own ``signature``; raises SignerRevoked."""
         prover = EntryProver(signature.B, signature.K, self._key.f, message, self.hash_alg, self._a)
         proof = prover.prove([entry], self._draw)[0]
         if proof is None:

@@ -1,6 +1,4 @@
-"""Non-revoked proofs: the signer shows for one entry of the SigRL that its key did not make it (EPID spec
-section 7).
-"""
+"""Non-revoked proofs: the signer's key did not make this entry of the SigRL (EPID spec section 7)."""
 
 from __future__ import annotations
 
@@ -71,9 +69,7 @@ class EntryChecker:
     def hold(
         self, entries: Sequence[Entry], proofs: Sequence[NonRevokedProof], nonces: Sequence[bytes | None]
     ) -> list[bool]:
-        """For each entry whether its proof shows that the signer did not make it; ``nonces`` as for the
-        prover.
-        """
+        """For each entry whether its proof shows that the signer did not make it; ``nonces`` as for the prover."""
         jobs: list[Job] = []
         for (B, K), proof, nonce in zip(entries, proofs, nonces, strict=True):
             e = proof.c if nonce is None else device_challenge(self.hash_alg, nonce, proof.c)

@@ -33,9 +33,7 @@ def random_scalar(draw: Draw = system_random) -> int:
 
 
 def random_point(arithmetic: Arithmetic, draw: Draw = system_random) -> bytes:
-    """A random point of G1 whose logarithm nobody knows: x at random until it is on the curve, the root as
-    it comes.
-    """
+    """A random point of G1, its logarithm known to nobody: x at random until there is one, the root as it comes."""
     while True:
         point = arithmetic.g1_from_x(_draw(draw) % Q)
         if point is not None:

@@ -128,18 +128,14 @@ class PrivRl(RevocationList):
 
 @dataclass(frozen=True)
 class UncheckedPrivRl(PrivRl):
-    """A PrivRL as Intel's SDK takes it: any 32 bytes are an entry, and one that is not below p matches
-    everybody.
-    """
+    """A PrivRL as Intel's SDK takes it: any 32 bytes are an entry, and one that is not below p matches everybody."""
 
     ENTRY = (ANY_256_BITS,)
 
 
 @dataclass(frozen=True)
 class SigRl(RevocationList):
-    """Members revoked by one of their signatures: its (B, K); 24 + 128 n bytes (12 + 128 n with a 4-byte
-    gid).
-    """
+    """Members revoked by one of their signatures: its (B, K); 24 + 128 n bytes (12 + 128 n with a 4-byte gid)."""
 
     WHAT = "SigRL"
     STATUS = EpidStatus.kEpidBadSigRlErr

@@ -81,9 +81,7 @@ class Signature:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Reads a plain signature and checks every field of it; raises EpidFormatError. (There is no gid
-        in it.)
-        """
+        """Reads a plain signature and checks every field of it; raises EpidFormatError. (There is no gid in it.)"""
         data = bytes(data)
         envelope = Envelope.of(data)
         if envelope.nonce is not None:

@@ -34,9 +34,7 @@ _FIELD = Kind(
 
 @dataclass(frozen=True)
 class SplitJoinRequest(Record):
-    """F = [f]h1s, a proof (c, s) under the device's nonce k, and counter and y of the hash to h1s; 196
-    bytes.
-    """
+    """F = [f]h1s, a proof (c, s) under the device's nonce k, and counter and y of the hash to h1s; 196 bytes."""
 
     WHAT = "split join request"
     STATUS = EpidStatus.kEpidBadJoinRequestErr

@@ -48,9 +48,7 @@ _HOW_TO_GET = {
 
 
 def self_test(arithmetic: Arithmetic) -> None:
-    """Intel's known answer for e(g1, g2); raises EnvironmentProblem if the back end computes something
-    else.
-    """
+    """Intel's known answer for e(g1, g2); raises EnvironmentProblem if the back end computes something else."""
     answer = arithmetic.pairing_product([(G1_GENERATOR, G2_GENERATOR)])
     if hashlib.sha256(answer).hexdigest() != PAIRING_DIGEST:
         raise EnvironmentProblem(
@@ -61,9 +59,7 @@ def self_test(arithmetic: Arithmetic) -> None:
 
 @cache
 def load(name: str) -> Arithmetic:
-    """The back end called ``name``, self-tested; raises EnvironmentProblem if it is unknown or not
-    installed.
-    """
+    """The back end called ``name``, self-tested; raises EnvironmentProblem if it is unknown or not installed."""
     if name not in _MAKERS:
         raise EnvironmentProblem(
             f"there is no EPID arithmetic called {name!r}",

@@ -67,9 +67,7 @@ class G1:
         return y if y * y % self.q == a else None
 
     def tables(self, points: Sequence[tuple[Any, Any]], width: int) -> list[G1Table]:
-        """Tables for all ``points`` with one inversion between them; the order of a point is P, so none
-        meets zero.
-        """
+        """Tables for all ``points`` with one inversion between them; the order of a point is P, so none meets zero."""
         q, size = self.q, 1 << (width - 2)
         jacobian = []
         for x, y in points:
@@ -180,9 +178,7 @@ class G2:
         return all((left[i] - right[i] - self.b[i]) % q == 0 for i in (0, 1))
 
     def slope(self, a: tuple[Fq2, Fq2], b: tuple[Fq2, Fq2]) -> Fq2 | None:
-        """Slope of the line through two points (the tangent when they are equal), None when it is
-        vertical.
-        """
+        """Slope of the line through two points (the tangent when they are equal), None when it is vertical."""
         t = self.tower
         if a[0] != b[0]:
             return t.fq2_mul(t.fq2_sub(b[1], a[1]), t.fq2_inv(t.fq2_sub(b[0], a[0])))

@@ -1,5 +1,4 @@
-"""The one narrow interface to the arithmetic of EPID: everything above it handles bytes and exponents
-only.
+"""The one narrow interface to the arithmetic of EPID: above it are bytes and exponents only.
 
 A back end does whole operations per call, so that one written in C crosses the boundary a handful of times
 for a signature. Points and GT elements are their wire bytes (EPID spec section 2): G1 64, G2 128, GT 384; the
@@ -73,9 +72,7 @@ class Arithmetic(ABC):
 
     @abstractmethod
     def g2_is_point(self, data: bytes) -> bool:
-        """True for 128 bytes that are a point of the twist other than the identity; its order is not
-        looked at.
-        """
+        """True for 128 bytes that are a point of the twist other than the identity; its order is not looked at."""
 
     @abstractmethod
     def g2_in_subgroup(self, data: bytes) -> bool:

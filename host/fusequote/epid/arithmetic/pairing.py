@@ -1,5 +1,4 @@
-"""The plain optimal ate pairing with its exact final exponent (EPID spec section 1), from precomputed
-lines.
+"""The plain optimal ate pairing with its exact final exponent (EPID spec section 1), from its lines.
 
 For a fixed Q each step of the Miller loop is a line with slope s through (x, y) of the twist; at P = (X, Y)
 it is, up to a factor that the final exponentiation removes, ``1 - s X/Y w + (s x - y)/Y w^3``. So a prepared
@@ -23,9 +22,7 @@ Line = tuple[Any, Any, Any, Any]
 
 
 class DegeneratePairing(ArithmeticError):
-    """A step of the Miller loop met a vertical line: only possible for a point outside the order-p
-    subgroup.
-    """
+    """A step of the Miller loop met a vertical line: only possible for a point outside the order-p subgroup."""
 
 
 def prepare(g2: G2, point: tuple[Fq2, Fq2]) -> list[Line]:

@@ -1,5 +1,4 @@
-"""Splitting an exponent over the endomorphisms of the curve: half the doublings in G1, a quarter of the
-squarings in GT.
+"""Exponents split over the endomorphisms: half the doublings in G1, a quarter of the squarings in GT.
 
 A lattice holds the short vectors ``v`` with ``v . (1, m, m^2, ...) = 0 mod p`` for an endomorphism that
 multiplies by ``m``; an exponent minus its nearest lattice vector (Babai's rounding) is short and means the
@@ -21,9 +20,7 @@ def _determinant(rows: Sequence[Sequence[int]]) -> int:
 
 
 class Lattice:
-    """Basis rows of a lattice of determinant +-p; :meth:`split` writes k as a short combination of powers
-    of m.
-    """
+    """Basis rows of a lattice of determinant +-p; :meth:`split` writes k as a short combination of powers of m."""
 
     def __init__(self, basis: Sequence[Sequence[int]]):
         self.basis = [list(row) for row in basis]

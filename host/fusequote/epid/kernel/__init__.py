@@ -23,9 +23,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def library_path() -> Path | None:
-    """The compiled kernel, if there is one: what ``FUSEQUOTE_EPID_KERNEL`` names, or the one beside the
-    package.
-    """
+    """The compiled kernel, if there is one: what ``FUSEQUOTE_EPID_KERNEL`` names, or the one beside the package."""
     named = os.environ.get("FUSEQUOTE_EPID_KERNEL")
     if named:
         return Path(named)
@@ -75,9 +73,7 @@ class KernelArithmetic(Arithmetic):
     parallel = True
 
     def __init__(self, path: Path | None = None, portable: bool = False):
-        """Loads the library at ``path``; ``portable`` keeps to plain C even if the processor could do
-        more.
-        """
+        """Loads the library at ``path``; ``portable`` keeps to plain C even if the processor could do more."""
         path = path or library_path()
         self.name = "c-portable" if portable else "c"
         if path is None:

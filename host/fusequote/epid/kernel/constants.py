@@ -1,6 +1,4 @@
-"""Makes ``constants.h`` from the domain parameters: ``python -m fusequote.epid.kernel.constants >
-constants.h``.
-"""
+"""Makes ``constants.h`` from the domain parameters: ``python -m fusequote.epid.kernel.constants > constants.h``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A timing test after dudect (Reparaz, Balasch, Verbauwhede 2017) of the kernel's work with secret
-exponents.
+"""A timing test after dudect (Reparaz, Balasch, Verbauwhede 2017) of the kernel with secret exponents.
 
 ``python -m fusequote.epid.kernel.timing [seconds]`` measures each operation with a fixed exponent and with
 random ones, in random order, and prints Welch's t of the two, over all measurements and over those below
@@ -55,9 +54,7 @@ def welch(a: Samples, b: Samples) -> float:
 
 
 def measure(call: Callable[[int], object], seconds: float, fixed: int = 1) -> tuple[int, float]:
-    """Number of measurements and the largest |t| over the cuts, for exponent ``fixed`` against random
-    ones.
-    """
+    """Number of measurements and the largest |t| over the cuts, for exponent ``fixed`` against random ones."""
     pairs = [(Samples(), Samples()) for _ in CUTS]
     limits: list[float] = []
     calibration: list[int] = []
