@@ -233,3 +233,15 @@ def test_a_path_with_an_option_in_it_is_a_path(folder):
 
     settings = Settings(home_folder=str(folder / "home"), chip="sim://?fuses=/somewhere/cache=x")
     assert settings.chip_url.endswith(f"&cache={folder}/home/cache")
+
+
+def test_a_sigstruct_that_nobody_signed(run, folder):
+    """A flipped bit of SIGNATURE: no policy is taken from it, and launching says what it is worth."""
+    sig = folder / "app.sig"
+    data = bytearray(sig.read_bytes())
+    data[516] ^= 1
+    sig.write_bytes(data)
+    run("verify", folder / "app.quote", "--sigstruct", sig).complains(10, "SIGSTRUCT: Q1")
+    run("attest", folder / "app.sgxs", *MODEL).complains(10, "SIGSTRUCT: Q1")
+    notes = run("launch", folder / "app.sgxs", *MODEL, "--json").document["notes"]
+    assert any("not its signer's" in note for note in notes)

@@ -25,6 +25,7 @@ def command(
     from fusequote.cli.output import show_result
     from fusequote.cli.steps import StepsView
     from fusequote.cli.values import check_is_file
+    from fusequote.enclave import SigStructInvalid, verify_sigstruct
     from fusequote.relying.verify import identity_facts
     from fusequote.verdict import ResultDocument
 
@@ -44,4 +45,9 @@ def command(
         if platform.meter.wants_cycles:
             facts["chip_cycles"] = platform.meter.cycles
         notes = chip_notes(platform.chip.identity)
+        try:
+            verify_sigstruct(image.sigstruct)
+        except SigStructInvalid as invalid:
+            # A chip that enforces this has refused at EINIT; with another one the user should know what MRSIGNER says.
+            notes += (f"the SIGSTRUCT is not its signer's: {invalid}",)
     return show_result(ResultDocument("launch", facts, notes=notes), settings)

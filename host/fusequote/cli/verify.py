@@ -41,7 +41,7 @@ def command(
     from fusequote.cli.output import exit_code, print_document, show_verdict
     from fusequote.cli.steps import StepsView
     from fusequote.cli.values import check_is_file, hex_bytes, read_limited
-    from fusequote.enclave import read_sigstruct
+    from fusequote.enclave import read_sigstruct, verify_sigstruct
     from fusequote.relying import Policy
 
     settings = current()
@@ -50,6 +50,7 @@ def command(
     if sigstruct is not None:
         check_is_file(sigstruct)
         vouched = read_sigstruct(sigstruct)
+        verify_sigstruct(vouched)
         enclaves.add(vouched.enclavehash)
         signers.add(vouched.mrsigner)
         isvprodid = vouched.isvprodid if isvprodid is None else isvprodid
