@@ -55,7 +55,8 @@ FAMILIES = {
 }
 
 #: Engine name: module under ``fusequote_hdl.engines`` and class.
-ENGINES = {"aes": ("aes", "AES128"), "cmac": ("cmac", "CMAC"), "sha256": ("sha256", "SHA256")}
+ENGINES = {"aes": ("aes", "AES128"), "cmac": ("cmac", "CMAC"), "sha256": ("sha256", "SHA256"),
+           "rsa": ("rsa", "RsaCheck")}
 
 
 @dataclass(frozen=True)
