@@ -29,7 +29,7 @@ FLOORS = {
 TOP = {"chain", "api", "cli"}
 #: What the other packages may use of the host.
 FROM_SIM = {"errors", "home", "chip"}
-FROM_BOARDS = {"errors"}
+FROM_BOARDS = {"errors", "cli", "verdict"}  # cli, verdict: its bench is one of the CLI's entry points
 
 
 def imports(path, package_parts):

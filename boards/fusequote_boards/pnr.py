@@ -27,7 +27,7 @@ from amaranth.hdl import Cat, ClockDomain, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 from fusequote.errors import EnvironmentProblem, FusequoteError, UsageError
 
-__all__ = ["ENGINES", "FAMILIES", "Family", "Placement", "place"]
+__all__ = ["ENGINES", "FAMILIES", "Family", "Placement", "engine_class", "place"]
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,12 @@ def place(make: Callable[[], wiring.Component], *, family: str, seeds: int = 3, 
         cells=max(used) - around, fmax=tuple(rates))
 
 
+def engine_class(engine: str) -> Callable[[], wiring.Component]:
+    """The component of an engine, by its name in :data:`ENGINES`."""
+    module, name = ENGINES[engine]
+    return getattr(importlib.import_module(f"fusequote_hdl.engines.{module}"), name)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit codes are those of ``fusequote``."""
     parser = argparse.ArgumentParser(prog="python -m fusequote_boards.pnr",
@@ -176,8 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     print("engine  family    LUT4    FF  EBR  DSP  cells  fmax, MHz (median; each seed)")
     for engine in args.engine or ENGINES:
-        module, name = ENGINES[engine]
-        make = getattr(importlib.import_module(f"fusequote_hdl.engines.{module}"), name)
+        make = engine_class(engine)
         for family in args.family or FAMILIES:
             folder = args.build_dir / f"{engine}-{family}"
             try:

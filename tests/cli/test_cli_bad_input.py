@@ -242,6 +242,8 @@ def test_a_sigstruct_that_nobody_signed(run, folder):
     data[516] ^= 1
     sig.write_bytes(data)
     run("verify", folder / "app.quote", "--sigstruct", sig).complains(10, "SIGSTRUCT: Q1")
-    run("attest", folder / "app.sgxs", *MODEL).complains(10, "SIGSTRUCT: Q1")
+    refused = run("attest", folder / "app.sgxs", *MODEL, "--json")
+    assert refused.code == 10
+    assert "launch.invalid-signature" in {said["code"] for said in refused.document["verdict"]["reasons"]}
     notes = run("launch", folder / "app.sgxs", *MODEL, "--json").document["notes"]
     assert any("not its signer's" in note for note in notes)

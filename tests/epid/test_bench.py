@@ -4,9 +4,10 @@ import json
 
 import pytest
 import typer
+from fusequote.cli.document import MarkedDocument
 from fusequote.cli.settings import Settings, use
 from fusequote.epid.arithmetic import available
-from fusequote.epid.bench import HEAD, MARKS, command, markdown, measure, put_into
+from fusequote.epid.bench import HEAD, command, markdown, measure
 from fusequote.errors import EnvironmentProblem, UsageError
 
 
@@ -18,14 +19,15 @@ def test_all_operations_are_measured(tmp_path):
         assert what in names
     assert all(0 < row.low <= row.median <= row.high for row in rows)
     document = tmp_path / "performance.md"
-    document.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
-    put_into(document, markdown(rows))
+    begin, end = (f"<!-- fusequote bench epid: {word} -->" for word in ("begin", "end"))
+    document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    MarkedDocument(document, "epid").put(markdown(rows))
     text = document.read_text()
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
     assert text.count("\n| ") == len(rows) + 2 and HEAD[0] in text
     (tmp_path / "other.md").write_text("nothing")
     with pytest.raises(UsageError, match="no place"):
-        put_into(tmp_path / "other.md", "")
+        MarkedDocument(tmp_path / "other.md", "epid")
 
 
 def test_command(capsys):

@@ -21,6 +21,9 @@ from fusequote.services.services import Services
 from fusequote.verdict import Reason
 
 SPID = b"emulated SPID 16"
+#: Which simulated chip the world stands on: "model", or "sim" for the RTL (tests/rtl/test_tampering_rtl.py).
+SCHEME = os.environ.get("FUSEQUOTE_TEST_CHIP", "model")
+BUILDS = Path(__file__).parents[2] / "build" / "test-cache"
 DATA = b"what the application says"
 
 
@@ -66,8 +69,14 @@ class Ready:
         return self.platform.quote_report(self.reported, spid=SPID, **options).quote
 
 
+def chip_url(home: Home, name: str) -> str:
+    """The chip ``name`` of a home folder; RTL is built once for all tests."""
+    url = simulated_chip_url(home, SCHEME, name)
+    return f"{url}&cache={BUILDS}" if SCHEME == "sim" else url
+
+
 def make_ready(home: Home, chip: str = "default") -> Ready:
-    platform = Platform.manufacture(simulated_chip_url(home, name=chip), home=home)
+    platform = Platform.manufacture(chip_url(home, chip), home=home)
     application = platform.launch()
     reported = platform.report(application, DATA)
     platform.provision()
@@ -76,7 +85,7 @@ def make_ready(home: Home, chip: str = "default") -> Ready:
 
 def unknown_chip(home: Home, name: str) -> Platform:
     """A chip of our maker's whose record the provisioning server was never given."""
-    platform = Platform(simulated_chip_url(home, name=name), home=home)
+    platform = Platform(chip_url(home, name), home=home)
     signers = Signers(home)
     manufacture(
         platform.chip,

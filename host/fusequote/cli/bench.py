@@ -37,13 +37,14 @@ def chip(
     By default a blank simulated chip, gone afterwards, whose fuses are burnt for the measurement. A chip with fuses of
     its own has to be manufactured; what only blank chips do is left out then.
     """
-    from fusequote.cli.cycles import MarkedDocument, markdown, measure
+    from fusequote.cli.cycles import markdown, measure
+    from fusequote.cli.document import MarkedDocument
     from fusequote.cli.output import print_document, table
     from fusequote.cli.steps import CLOCK_HZ
     from fusequote.verdict import ResultDocument
 
     settings = current()
-    document = None if write is None else MarkedDocument(write)
+    document = None if write is None else MarkedDocument(write, "chip")
     rows = list(measure(settings.blank_chip_url))
     if document is not None:
         document.put(markdown(rows))

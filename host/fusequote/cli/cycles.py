@@ -5,21 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from fusequote.arch import AttributeFlags, KeyName, KeyPolicy, KeyRequest, SecInfo
 from fusequote.chip import Chip, LifeCycle, TraceEvent, open_chip
 from fusequote.cli.steps import CLOCK_HZ
-from fusequote.cli.values import write_output
 from fusequote.enclave import generate_signing_key, image_from_files, sign_image
 from fusequote.enclave.image import AddPage, MemoryImage
 from fusequote.enclave.load import base_for
 from fusequote.errors import UsageError
 
-__all__ = ["MarkedDocument", "Row", "markdown", "measure"]
-
-BEGIN = "<!-- fusequote bench chip: begin -->"
-END = "<!-- fusequote bench chip: end -->"
+__all__ = ["Row", "markdown", "measure"]
 
 
 @dataclass(frozen=True)
@@ -153,25 +148,3 @@ def markdown(rows: list[Row]) -> str:
         time = 1e6 * row.cycles / CLOCK_HZ
         lines.append(f"| {row.name} | {row.request:,} | {row.answer:,} | {row.cycles:,} | {time:,.1f} |")
     return "\n".join(lines)
-
-
-class MarkedDocument:
-    """A document with a place between two markers for the table.
-
-    Raises :class:`UsageError` when it cannot be read or has not both markers.
-    """
-
-    def __init__(self, path: Path):
-        self._path = path
-        try:
-            document = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
-        self._head, begin, rest = document.partition(BEGIN)
-        _, end, self._tail = rest.partition(END)
-        if not begin or not end:
-            raise UsageError(f"{path} has not got both markers", hint=f"put in lines {BEGIN} and {END}")
-
-    def put(self, text: str) -> None:
-        """Write the document with ``text`` between its markers. Raises :class:`EnvironmentProblem` when that fails."""
-        write_output(self._path, f"{self._head}{BEGIN}\n{text}\n{END}{self._tail}".encode())

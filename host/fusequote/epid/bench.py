@@ -25,10 +25,8 @@ from fusequote.epid import (
 )
 from fusequote.epid.arithmetic import Arithmetic, available, load
 from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR
-from fusequote.errors import UsageError
 
 SIZES = (0, 1, 10, 100, 1_000, 10_000)
-MARKS = ("<!-- fusequote bench epid: begin -->", "<!-- fusequote bench epid: end -->")
 
 
 @dataclass(frozen=True)
@@ -167,18 +165,6 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def put_into(path: Path, text: str) -> None:
-    """Puts ``text`` between the marks of a document; raises UsageError if they are not there."""
-    from fusequote.epid.storage import read_file, write_file
-
-    document = read_file(path).decode()
-    before, found, rest = document.partition(MARKS[0])
-    _, closed, after = rest.partition(MARKS[1])
-    if not (found and closed):
-        raise UsageError(f"{path} has no place for the table: {MARKS[0]} .. {MARKS[1]}")
-    write_file(path, (before + MARKS[0] + "\n" + text + MARKS[1] + after).encode())
-
-
 def command(
     back_end: Annotated[
         list[str] | None, typer.Option("--back-end", metavar="NAME", help="Only this one; repeatable.")
@@ -193,13 +179,15 @@ def command(
 
     SigRL work uses all processors that this process may use, where the back end can; everything else one.
     """
+    from fusequote.cli.document import MarkedDocument
     from fusequote.cli.output import print_document, table
     from fusequote.cli.settings import current
     from fusequote.verdict import ResultDocument
 
+    document = None if write is None else MarkedDocument(write, "epid")
     rows = list(measure(back_end or list(available()), seconds, largest))
-    if write is not None:
-        put_into(write, markdown(rows))
+    if document is not None:
+        document.put(markdown(rows))
     if current().json:
         facts = {f"{row.back_end}: {row.what}, us": round(row.median * 1e6) for row in rows}
         print_document(ResultDocument("bench epid", facts | {"processors": os.cpu_count() or 1}).to_json())
