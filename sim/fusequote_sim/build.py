@@ -99,7 +99,7 @@ def _make(sources: Sources, toolchain: Toolchain, program: Path, say: Progress) 
     target = program.parent
     work = Path(tempfile.mkdtemp(prefix=f".{target.name[:12]}.", dir=target.parent))
     try:
-        say("building the simulated chip: Amaranth to Verilog")
+        say("building the simulated chip: Amaranth to Verilog (the first time here Yosys compiles itself: a minute)")
         sources.write(work / "src")
         (work / "chip.v").write_text(toolchain.verilog(sources, work / "src"))
         say("building the simulated chip: Verilog to C++")
