@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..isa import Cond, Control, Dst, Fn, Port, Src
 from . import map as at
 from .asm import Assembler
-from .building import need_initialised
 from .fusing import need_length, need_ready
+from .slots import need_initialised
 
 __all__ = ["emit"]
 

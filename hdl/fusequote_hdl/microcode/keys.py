@@ -6,8 +6,8 @@ from ..isa import Cond, Dst, Fn, KeyOp, Port, Src
 from . import map as at
 from .asm import Assembler
 from .boot import emit_walk, for_x
-from .building import EINITTOKEN_KEY, KSS, PROVISIONKEY, need_initialised, unless_bits
 from .fusing import need_length, need_ready
+from .slots import EINITTOKEN_KEY, KSS, PROVISIONKEY, need_initialised, unless_bits
 
 __all__ = ["emit"]
 

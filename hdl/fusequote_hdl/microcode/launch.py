@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..isa import Cond, Control, Dst, Fn, Port, Src, Unit
 from . import map as at
 from .asm import Assembler
-from .building import DEBUG, EINITTOKEN_KEY, KSS, PROVISIONKEY, need_building, unless_bits
 from .fusing import need_length, need_ready
+from .slots import DEBUG, EINITTOKEN_KEY, KSS, PROVISIONKEY, need_building, unless_bits
 
 __all__ = ["emit"]
 
