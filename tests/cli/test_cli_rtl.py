@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from fusequote.cli.cycles import BEGIN, END
 from fusequote.cli.steps import CLOCK_HZ
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +46,8 @@ def test_attest_from_a_blank_chip(run, tmp_path):
 
 def test_bench_chip_writes_its_table(run, tmp_path):
     document = tmp_path / "performance.md"
-    document.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
+    begin, end = (f"<!-- fusequote bench chip: {word} -->" for word in ("begin", "end"))
+    document.write_text(f"# Before\n\n{begin}\nold\n{end}\n\nAfter\n")
     ran = run("bench", "chip", "--chip", f"sim://?cache={CACHE}", "--write", document, "--json")
     assert ran.code == 0, ran.err
     facts = ran.document["facts"]
