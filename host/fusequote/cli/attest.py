@@ -87,11 +87,14 @@ def _show_end(result: AttestResult) -> None:
         console.print(f"note: {note}")
     crossed = _steps_with_keys(result)
     if crossed:
-        console.print(f"note: in this run keys of enclaves crossed the link in the clear in: {', '.join(crossed)}")
+        console.print(f"note: the enclave programs of these steps took keys over the link in the clear: {', '.join(crossed)}")
 
 
 def _steps_with_keys(result: AttestResult) -> list[str]:
-    """The steps of this run in which an enclave program asked EGETKEY: for PROVISION and seal keys, or to unseal."""
+    """The finished steps of this run whose programs ask EGETKEY: for PROVISION and seal keys, or to unseal.
+
+    Known from the programs, not counted on the link: a step that was refused half-way is not among them.
+    """
     from fusequote.verdict import Phase, Step
 
     asking = (Step.PROVISION, Step.QUOTE)
