@@ -87,7 +87,8 @@ def _show_end(result: AttestResult) -> None:
         console.print(f"note: {note}")
     crossed = _steps_with_keys(result)
     if crossed:
-        console.print(f"note: the enclave programs of these steps took keys over the link in the clear: {', '.join(crossed)}")
+        steps = ", ".join(crossed)
+        console.print(f"note: the enclave programs of these steps took keys over the link in the clear: {steps}")
 
 
 def _steps_with_keys(result: AttestResult) -> list[str]:
