@@ -14,7 +14,7 @@ from fusequote.home import Home
 from fusequote.services.derivation import ProvisioningIdentity
 from fusequote.services.registry import Registry
 from fusequote.services.store import NonceBook, NonceState, Store
-from fusequote.services.tables import Device, Meta, Nonce
+from fusequote.services.tables import Device, Nonce
 from sqlalchemy import update
 
 IDENTITY = ProvisioningIdentity(b"s" * 32, 1)
@@ -141,15 +141,6 @@ def test_a_damaged_store(home, content):
     with pytest.raises(FusequoteError) as caught:
         Store.of(home)
     assert caught.value.hint
-
-
-def test_a_store_of_another_version(home):
-    store = Store.of(home)
-    with store.session() as session:
-        session.get(Meta, "version").value = "99"
-    store.close()
-    with pytest.raises(UsageError, match="99"):
-        Store.of(home)
 
 
 def test_a_store_is_private(store, home):

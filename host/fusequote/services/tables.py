@@ -1,10 +1,13 @@
-"""Tables of the services' store (SQLAlchemy 2): a SQLite file by default, PostgreSQL by URL."""
+"""Tables of the services' store (SQLAlchemy 2): a SQLite file by default, PostgreSQL by URL.
+
+What stands here is what :mod:`fusequote.services.migrations` makes: a change to one is a new version of the other.
+"""
 
 from __future__ import annotations
 
 import datetime
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = ["Base", "CredentialRow", "Device", "Group", "Meta", "Nonce", "RevocationList", "TcbRecord"]
@@ -15,7 +18,7 @@ class Base(DeclarativeBase):
 
 
 class Meta(Base):
-    """Version of these tables, one row."""
+    """What older versions of fusequote look for: that the version of the tables stands in ``alembic_version``."""
 
     __tablename__ = "meta"
     key: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -87,6 +90,7 @@ class Nonce(Base):
     """Something good for one use: ``purpose`` says for what, ``context`` what it stands for."""
 
     __tablename__ = "nonces"
+    __table_args__ = (Index("nonces_by_expiry", "purpose", "expires"),)
     purpose: Mapped[str] = mapped_column(String(16), primary_key=True)
     value: Mapped[bytes] = mapped_column(LargeBinary(64), primary_key=True)
     context: Mapped[bytes] = mapped_column(LargeBinary)

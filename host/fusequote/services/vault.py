@@ -7,7 +7,7 @@ import secrets
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fusequote.errors import FormatError
+from fusequote.services.database import StoreDamaged
 
 __all__ = ["Vault"]
 
@@ -26,11 +26,11 @@ class Vault:
         return nonce + self._aead.encrypt(nonce, secret, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
-        """The secret. Raises :class:`FormatError` when it was altered, moved, or sealed under another key."""
+        """The secret. Raises :class:`StoreDamaged` when it was altered, moved, or sealed under another key."""
         try:
             return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
         except (InvalidTag, ValueError) as error:
-            raise FormatError(
+            raise StoreDamaged(
                 "a secret in the services' store does not decrypt",
                 hint="the store belongs to another keys/store.key, or was altered: restore both from one backup",
             ) from error

@@ -1,0 +1,1 @@
+"""The store's tables, version by version (Alembic); see :mod:`fusequote.services.migrate`."""
