@@ -25,6 +25,7 @@ FLOORS = {
     "maker": BASE | {"chip", "home", "platform", "verdict"},
     "services": BASE | {"arch", "epid", "home", "maker", "platform", "verdict"},
     "relying": BASE | {"arch", "verdict"},
+    "exchange": BASE | {"arch", "relying", "verdict"},
 }
 TOP = {"chain", "api", "cli"}
 #: What the other packages may use of the host.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote as url_quote
 
-from fusequote.arch import Report, SignType
+from fusequote.arch import Report, SignType, TargetInfo
 from fusequote.chip import open_chip
 from fusequote.chip.identity import LifeCycle
 from fusequote.enclave import Image, MemoryImage, open_image
@@ -317,11 +317,9 @@ class Platform:
         """
         quoting = self.quoting_enclave
         with self.steps.step(Step.QUOTE, "EPID quote") as facts:
-            result = quoting.get_quote(
-                reported.report.to_bytes(), self._blob(), spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl
+            result = self.get_quote(
+                reported.report.to_bytes(), spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl
             )
-            if result.resealed_blob is not None:
-                write_atomic(self.blob_path, result.resealed_blob)
             sizes = {"sent": Report.SIZE + len(sigrl), "received": len(result.quote)}
             self.steps.exchange("get_quote", Party.APPLICATION, Party.QUOTING, **sizes)
             if nonce is not None and result.qe_report is not None:
@@ -329,6 +327,35 @@ class Platform:
                 reported.application.check_quote(target, result.qe_report, nonce, result.quote)
                 self.steps.exchange("QE REPORT", Party.QUOTING, Party.APPLICATION, sent=Report.SIZE, good=True)
             facts.update(quote=len(result.quote), gid=self.gid().hex(), sign_type=sign_type.name.lower())
+        return result
+
+    def init_quote(self) -> tuple[TargetInfo, bytes]:
+        """The Quoting Enclave's TARGETINFO and the EPID group (4 bytes, little-endian); provisions when there is no
+        usable key (remote attestation notes 1.1).
+        """
+        target = self.quoting_enclave.target_info
+        if not self.is_provisioned():
+            self.provision()
+        return target, self.gid()[::-1]
+
+    def get_quote(
+        self,
+        report: bytes,
+        *,
+        spid: bytes,
+        sign_type: SignType = SignType.UNLINKABLE,
+        nonce: bytes | None = None,
+        sigrl: bytes = b"",
+    ) -> QuoteResult:
+        """The QUOTE over anybody's REPORT for the Quoting Enclave; keeps a blob that was sealed anew.
+
+        Raises as :meth:`~fusequote.platform.quoting.QuotingEnclave.get_quote`.
+        """
+        result = self.quoting_enclave.get_quote(
+            report, self._blob(), spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl
+        )
+        if result.resealed_blob is not None:
+            write_atomic(self.blob_path, result.resealed_blob)
         return result
 
     def _blob(self) -> bytes:
