@@ -7,7 +7,7 @@ the enclave programs and the services; here they are only brought together, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,14 @@ from fusequote.errors import DeviceError, Refused, UsageError
 from fusequote.home import Home, write_atomic
 from fusequote.maker import RecordBook, manufacture, unfinished
 from fusequote.platform.application import ApplicationEnclave
+from fusequote.platform.endpoint import Exchange
 from fusequote.platform.entry import Enclave
 from fusequote.platform.epidblob import BLOB_SIZE, open_blob, public_text
-from fusequote.platform.images import provisioning_image, quoting_image, signed_sample, with_debug
+from fusequote.platform.images import pce_image, provisioning_image, quoting_image, signed_sample, with_debug
+from fusequote.platform.pce import PCE_ISVSVN, PceProgram
 from fusequote.platform.provisioning import ProvisioningEnclave
+from fusequote.platform.provisioning_agent import provision_platform
+from fusequote.platform.provisioning_http import HttpExchange
 from fusequote.platform.quoting import QuoteResult, QuotingEnclave
 from fusequote.platform.refusals import chip_refusals
 from fusequote.platform.signers import Signers, mrsigner_of
@@ -59,7 +63,8 @@ class Platform:
 
     ``home``: a folder or a :class:`Home`; ``services``: those to provision with, by default the home folder's
     own; ``listener`` gets step events; ``cycles``: ask the chip what each command cost (by default all chips
-    but the model). Closing removes the enclaves that were launched here and closes the chip.
+    but the model); ``provisioning_url``: the provisioning server's address, by default the one in ``services``, without
+    a network between. Closing removes the enclaves that were launched here and closes the chip.
     """
 
     def __init__(
@@ -70,11 +75,13 @@ class Platform:
         services: Services | None = None,
         listener: Listener | None = None,
         cycles: bool | None = None,
+        provisioning_url: str | None = None,
     ):
         self.home = home if isinstance(home, Home) else Home(home)
         self.url = simulated_chip_url(self.home) if url is None else url
         self._own_services = services is None
         self._services = services
+        self.provisioning_url = provisioning_url
         self.meter = Meter(not self.url.startswith("model:") if cycles is None else cycles)
         self.steps = Steps(listener, self.meter)
         self.chip = open_chip(self.url, trace=self.meter)
@@ -251,33 +258,40 @@ class Platform:
             return False
         return self.services.registry.group_key(content.group.gid) is not None
 
-    def provision(self) -> None:
-        """Join the EPID group: prove the TCB to the provisioning server, get a credential, seal the key to
-        disk.
+    def provision(self, *, rekey: bool = False) -> None:
+        """Join the EPID group: prove the TCB to the provisioning server, get a credential, seal the key to disk.
 
-        Raises :class:`Refused` (provision.*, or key.* for a TCB above the chip's).
+        Takes two slots of the chip, for Provisioning Enclave and PCE. ``rekey``: into the group for a performance
+        rekey. Raises :class:`Refused` (provision.*, or key.* for a TCB above the chip's), :class:`ServerTrouble`.
         """
-        server, constants = self.services.provisioning, self.services.constants
-        with self.steps.step(Step.PROVISION, "join the EPID group") as facts:
-            enclave = self._launch(provisioning_image(constants, Signers(self.home)))
-            try:
-                program = ProvisioningEnclave(enclave, constants)
-                hello = program.hello().to_bytes()
-                challenge = server.hello(hello)
-                self._provisioning_exchange("hello: PPID and claimed TCB", hello, challenge)
-                proof, joining = program.answer(challenge)
-                credential = server.proof(proof.to_bytes())
-                self._provisioning_exchange("proof under the PROVISION key", proof.to_bytes(), credential)
-                blob = program.finish(credential, joining)
-            finally:
-                with contextlib.suppress(DeviceError):
-                    self.remove(enclave)
+        constants, signers = self.services.constants, Signers(self.home)
+        old = self.home.read(self.blob_path, limit=BLOB_SIZE) if self.blob_path.exists() else None
+        with self.steps.step(Step.PROVISION, "join the EPID group") as facts, contextlib.ExitStack() as launched:
+            enclave = launched.enter_context(self._for_a_while(provisioning_image(constants, signers)))
+            pve = ProvisioningEnclave(enclave, constants)
+            pce = PceProgram(launched.enter_context(self._for_a_while(pce_image(signers))))
+            blob = provision_platform(
+                pve, pce, self._provisioning_server, self.home, old_blob=old, rekey=rekey, tell=self._provisioning_told
+            )
             write_atomic(self.blob_path, blob)
-            facts.update(gid=joining.pending.group.gid.hex(), sealed_blob=len(blob))
+            facts.update(gid=self.gid().hex(), sealed_blob=len(blob), pce_svn=pce.isvsvn)
 
-    def _provisioning_exchange(self, action: str, sent: bytes, received: bytes) -> None:
-        source, target = Party.PROVISIONING, Party.PROVISIONING_SERVER
-        self.steps.exchange(action, source, target, sent=len(sent), received=len(received))
+    @contextlib.contextmanager
+    def _for_a_while(self, image: Image) -> Iterator[Enclave]:
+        enclave = self._launch(image)
+        try:
+            yield enclave
+        finally:
+            with contextlib.suppress(DeviceError):
+                self.remove(enclave)
+
+    def _provisioning_server(self, url: str | None) -> Exchange:
+        if self.provisioning_url is None:
+            return self.services.provisioning.handle
+        return HttpExchange(url or self.provisioning_url)
+
+    def _provisioning_told(self, action: str, sent: int, received: int) -> None:
+        self.steps.exchange(action, Party.PROVISIONING, Party.PROVISIONING_SERVER, sent=sent, received=received)
 
     # 5: quote
 
@@ -352,7 +366,7 @@ class Platform:
         Raises as :meth:`~fusequote.platform.quoting.QuotingEnclave.get_quote`.
         """
         result = self.quoting_enclave.get_quote(
-            report, self._blob(), spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl
+            report, self._blob(), spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl, pce_svn=PCE_ISVSVN
         )
         if result.resealed_blob is not None:
             write_atomic(self.blob_path, result.resealed_blob)

@@ -12,7 +12,6 @@ from fusequote.arch import Psvn
 from fusequote.arch.layout import U8, U32, Bytes, Struct, Sub
 from fusequote.epid import EpidError, GroupPublicKey, MemberPrecomp, MemberPrivateKey
 from fusequote.errors import FormatError
-from fusequote.platform.constants import Constants
 from fusequote.platform.entry import Enclave
 from fusequote.platform.sealing import SealedData, seal, unseal
 from fusequote.verdict import Reason, refuse
@@ -43,12 +42,16 @@ class AttestationKey:
     psvn: Psvn
     key: MemberPrivateKey = field(repr=False)
     precomp: MemberPrecomp = field(repr=False)
+    #: The operator's QSDK and ISK as they stand in the blob, 324 bytes, and its extended EPID group.
+    services: bytes = field(repr=False)
+    xeid: int = 0
 
 
-def seal_blob(enclave: Enclave, content: AttestationKey, constants: Constants) -> bytes:
+def seal_blob(enclave: Enclave, content: AttestationKey) -> bytes:
     """The blob, 2836 bytes, for enclaves of this signer on this chip."""
-    services = constants.to_bytes()
-    text = BlobText(psvn=content.psvn, group=content.group.to_bytes(), qsdk_isk=services[64:] + services[:64])
+    text = BlobText(
+        psvn=content.psvn, group=content.group.to_bytes(), qsdk_isk=content.services, xeid=content.xeid
+    )
     secret = content.key.to_bytes() + content.precomp.to_bytes()
     return seal(enclave, secret, text.to_bytes()).to_bytes()
 
@@ -65,7 +68,8 @@ def open_blob(enclave: Enclave, data: bytes) -> tuple[AttestationKey, SealedData
         # Of the right order for sure: the Provisioning Enclave checked it before sealing.
         group = GroupPublicKey.from_bytes(text.group, gid_size=4, strict=False)
         key = MemberPrivateKey.from_bytes(secret[:_KEY_SIZE], gid_size=4)
-        return AttestationKey(group, text.psvn, key, MemberPrecomp.from_bytes(secret[_KEY_SIZE:])), sealed
+        precomp = MemberPrecomp.from_bytes(secret[_KEY_SIZE:])
+        return AttestationKey(group, text.psvn, key, precomp, text.qsdk_isk, text.xeid), sealed
     except (FormatError, EpidError) as error:
         raise refuse(Reason.BLOB, str(error)) from error
 

@@ -1,9 +1,10 @@
 """The architectural enclaves as images: what is measured is the source that plays them.
 
 Code pages of a Quoting or Provisioning Enclave are the files of this package that make up the program, the
-EPID library, and the services' public keys. Change a byte of any of them and MRENCLAVE changes. What is not
-measured is Python itself and the libraries from elsewhere (``cryptography``, GMP); an interpreter on a host
-is no enclave, and nothing here claims that the measured files are what actually runs (docs/threat-model.md).
+EPID library, and the services' public keys; the PCE's are its program alone. Change a byte of any of them and
+MRENCLAVE changes. What is not measured is Python itself and the libraries from elsewhere (``cryptography``, GMP);
+an interpreter on a host is no enclave, and nothing here claims that the measured files are what actually runs
+(docs/threat-model.md).
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import fusequote.epid
 from fusequote.arch import AttributeFlags
 from fusequote.enclave import MemoryImage, image_from_files, sample_image, sign_image
 from fusequote.platform.constants import Constants
+from fusequote.platform.pce import PCE_ISVPRODID, PCE_ISVSVN
 from fusequote.platform.signers import Signers
 
-__all__ = ["AE_ISVPRODID", "AE_ISVSVN", "provisioning_image", "quoting_image", "signed_sample", "with_debug"]
+__all__ = [
+    "AE_ISVPRODID", "AE_ISVSVN", "pce_image", "provisioning_image", "quoting_image", "signed_sample", "with_debug",
+]  # fmt: skip
 
 #: ISVPRODID and ISVSVN of Quoting and Provisioning Enclave: equal, for SEAL keys depend on both.
 AE_ISVPRODID, AE_ISVSVN = 1, 1
@@ -27,12 +31,19 @@ AE_ISVPRODID, AE_ISVSVN = 1, 1
 _HERE = Path(__file__).parent
 _EPID = Path(fusequote.epid.__file__).parent
 _SHARED = ("constants.py", "entry.py", "epidblob.py", "epidfiles.py", "protocol.py", "sealing.py")
+_PCE = ("pce.py", "entry.py", "protocol.py")
+
+
+@functools.cache
+def _files(paths: tuple[str, ...]) -> Mapping[str, bytes]:
+    """Files of this package by name. Read once: a file that is edited while this process runs is not what runs."""
+    return {f"platform/{path}": (_HERE / path).read_bytes() for path in paths}
 
 
 @functools.cache
 def _sources(own: tuple[str, ...]) -> Mapping[str, bytes]:
-    """The program's files by name. Read once: a file that is edited while this process runs is not what runs."""
-    files = {f"platform/{path}": (_HERE / path).read_bytes() for path in (*own, *_SHARED)}
+    """The files of a program that works with EPID."""
+    files = dict(_files((*own, *_SHARED)))
     library = sorted(path for path in _EPID.rglob("*") if path.suffix in (".py", ".c", ".h"))
     lines = (f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(_EPID).as_posix()}\n" for p in library)
     files["epid.sha256"] = "".join(lines).encode()
@@ -58,7 +69,15 @@ def quoting_image(constants: Constants, signers: Signers) -> MemoryImage:
 def provisioning_image(constants: Constants, signers: Signers) -> MemoryImage:
     """The Provisioning Enclave, signed, with PROVISIONKEY."""
     attributes = AttributeFlags.MODE64BIT | AttributeFlags.PROVISIONKEY
-    return _architectural("fusequote emulated PvE", ("provisioning.py",), attributes, constants, signers)
+    return _architectural("fusequote emulated PvE", ("provisioning.py", "operator.py"), attributes, constants, signers)
+
+
+def pce_image(signers: Signers, *, isvsvn: int = PCE_ISVSVN) -> MemoryImage:
+    """The PCE, signed by its own signer, with PROVISIONKEY. It knows no key of the services."""
+    attributes = AttributeFlags.MODE64BIT | AttributeFlags.PROVISIONKEY
+    image = image_from_files("fusequote emulated PCE", dict(_files(_PCE)), attributes=attributes)
+    sigstruct = sign_image(image, signers.pce, isvprodid=PCE_ISVPRODID, isvsvn=isvsvn, allow_debug=False)
+    return image.signed(sigstruct)
 
 
 def signed_sample(signers: Signers, *, isvprodid: int = 1, isvsvn: int = 1) -> MemoryImage:

@@ -152,7 +152,7 @@ class QuotingEnclave:
         own = self.enclave.identity
         if (request.cpusvn, request.isvsvn) == (own.cpusvn, own.isvsvn):
             return None
-        return seal_blob(self.enclave, content, self._constants)
+        return seal_blob(self.enclave, content)
 
 
 def _sign(content: AttestationKey, body: QuoteBody, sigrl: SigRl | None) -> tuple[Signature, bool]:

@@ -2,7 +2,7 @@
 Intel's.
 
 Quoting and Provisioning Enclave share one signer, as Intel's do: the SEAL key bound to MRSIGNER is how the
-EPID key gets from one to the other. The PCE's signer stands in the fuses from the start.
+EPID key gets from one to the other. The PCE has a signer of its own, and hence another PROVISION key.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Signers:
 
     @property
     def pce(self) -> rsa.RSAPrivateKey:
-        """Will sign the PCE; its MRSIGNER is provisioning signer 1 in the fuses."""
+        """Signs the PCE; its MRSIGNER is provisioning signer 1 in the fuses."""
         return self._home.rsa_key("enclave-pce", 3072, exponent=3)
 
     def provisioning_signers(self) -> tuple[bytes, bytes]:

@@ -8,12 +8,13 @@ chip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fusequote.arch import PADDING_352, AttributeFlags, Attributes, Kd1, KeyName, Psvn
+from fusequote.arch.provision import PlatformInfo
 from fusequote.platform.protocol import cmac
 
-__all__ = ["ATTRIBUTE_MASK", "ProvisioningIdentity", "ppid", "provision_key", "root_for_cpusvn"]
+__all__ = ["ATTRIBUTE_MASK", "ProvisioningIdentity", "TcbKeys", "ppid", "provision_key", "root_for_cpusvn", "tcb_keys"]
 
 #: KEYREQUEST.ATTRIBUTEMASK of provisioning requests: all flags but MODE64BIT, no XFRM bit (instruction notes
 #: 6).
@@ -28,7 +29,7 @@ NO_PSVN = Psvn()
 
 @dataclass(frozen=True)
 class ProvisioningIdentity:
-    """Who may hold a PROVISION key: MRSIGNER (32 bytes) and ISVPRODID of the Provisioning Enclave."""
+    """Who may hold a PROVISION key: MRSIGNER (32 bytes) and ISVPRODID of Provisioning Enclave or PCE."""
 
     mrsigner: bytes
     isvprodid: int
@@ -48,11 +49,29 @@ def root_for_cpusvn(rpk: bytes, cpusvn: bytes) -> bytes:
 
 
 def provision_key(rpk: bytes, identity: ProvisioningIdentity, psvn: Psvn) -> bytes:
-    """The PROVISION key that the Provisioning Enclave gets on the chip with this ``rpk`` for ``psvn``. 16
+    """The PROVISION key that an enclave of this identity gets on the chip with this ``rpk`` for ``psvn``. 16
     bytes.
 
     No OWNEREPOCH, KEYID or sealing fuse enters it: that is what makes it computable here.
     """
+    return _under_root(root_for_cpusvn(rpk, psvn.cpusvn), identity, psvn)
+
+
+@dataclass(frozen=True)
+class TcbKeys:
+    """PROVISION keys of one chip for one TCB, 16 bytes each: the Provisioning Enclave's and the PCE's."""
+
+    pve: bytes = field(repr=False)
+    pce: bytes = field(repr=False)
+
+
+def tcb_keys(rpk: bytes, pve: ProvisioningIdentity, pce: ProvisioningIdentity, tcb: PlatformInfo) -> TcbKeys:
+    """Both PROVISION keys of ``tcb``, for the price of one walk down the ratchet."""
+    root = root_for_cpusvn(rpk, tcb.cpusvn)
+    return TcbKeys(_under_root(root, pve, tcb.psvn), _under_root(root, pce, tcb.pce_psvn))
+
+
+def _under_root(root: bytes, identity: ProvisioningIdentity, psvn: Psvn) -> bytes:
     # MISCMASK of the request is all ones, and KD1 holds its complement: 0.
     kd1 = Kd1(
         keyname=KeyName.PROVISION,
@@ -64,7 +83,7 @@ def provision_key(rpk: bytes, identity: ProvisioningIdentity, psvn: Psvn) -> byt
         mrsigner=identity.mrsigner,
         padding=PADDING_352,
     )
-    return cmac(root_for_cpusvn(rpk, psvn.cpusvn), kd1.to_bytes())
+    return cmac(root, kd1.to_bytes())
 
 
 def ppid(rpk: bytes, identity: ProvisioningIdentity) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -11,7 +12,6 @@ from sqlalchemy.orm import Session
 from fusequote.arch import Psvn
 from fusequote.epid import GroupPublicKey, Issuer, MemberPrivateKey, PrivRl, SigRl
 from fusequote.errors import UsageError
-from fusequote.platform.protocol import covers
 from fusequote.services.derivation import ProvisioningIdentity, ppid
 from fusequote.services.store import Store
 from fusequote.services.tables import Device, Group, RevocationList, TcbRecord
@@ -75,29 +75,19 @@ class Registry:
 
     # groups and TCB
 
-    def create_group(self, psvn: Psvn, pce_svn: int = 0) -> bytes:
-        """A new EPID group for platforms of this TCB; its 4-byte gid."""
+    def create_group(self, psvn: Psvn, pce_svn: int = 0, make: Callable[[bytes], Issuer] = Issuer.create) -> bytes:
+        """A new EPID group for platforms of this TCB; its 4-byte gid. ``make`` gives the issuer for a gid."""
         while True:
             gid = secrets.token_bytes(4)
             with self.store.session() as session:
                 if not any(gid) or session.get(Group, gid) is not None:
                     continue
-                issuer = Issuer.create(gid)
+                issuer = make(gid)
                 sealed = self.store.vault.seal(issuer.export(), b"groups.issuer" + gid)
                 session.add(Group(gid=gid, public_key=issuer.group.to_bytes(), issuer_sealed=sealed))
                 session.flush()
                 session.add(TcbRecord(gid=gid, cpusvn=psvn.cpusvn, isvsvn=psvn.isvsvn, pce_svn=pce_svn))
                 return gid
-
-    def group_for(self, claimed: Psvn) -> tuple[bytes, Psvn] | None:
-        """The group, and its TCB, for a platform that claims this TCB: the newest one that it covers."""
-        with self.store.session() as session:
-            rows = session.scalars(select(TcbRecord).where(TcbRecord.joins)).all()
-        levels = [(row.gid, Psvn(cpusvn=row.cpusvn, isvsvn=row.isvsvn)) for row in rows]
-        fitting = [level for level in levels if covers(claimed, level[1])]
-        # Component-wise order is partial: of two that neither covers the other, the sum of components
-        # decides.
-        return max(fitting, key=lambda level: (sum(level[1].cpusvn), level[1].isvsvn), default=None)
 
     def levels(self) -> list[Psvn]:
         """Every TCB that any group was made for."""

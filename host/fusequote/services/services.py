@@ -9,10 +9,11 @@ from fusequote.home import Home
 from fusequote.maker.records import DeviceRecord
 from fusequote.platform.constants import Constants
 from fusequote.platform.images import AE_ISVPRODID, AE_ISVSVN
+from fusequote.platform.pce import PCE_ISVPRODID, PCE_ISVSVN
 from fusequote.platform.signers import Signers, mrsigner_of
 from fusequote.services.attestation import AttestationService
 from fusequote.services.derivation import ProvisioningIdentity
-from fusequote.services.provisioning import ProvisioningServer
+from fusequote.services.provisioning import ProvisioningServer, load_provisioning_keys
 from fusequote.services.registry import Registry
 from fusequote.services.roots import load_service_keys
 from fusequote.services.store import Store
@@ -26,22 +27,33 @@ class Services:
     def __init__(self, home: Home, store_url: str | None = None):
         self.keys = load_service_keys(home)
         self.store = Store.of(home, store_url)
-        identity = ProvisioningIdentity(mrsigner_of(Signers(home).architectural), AE_ISVPRODID)
-        self.registry = Registry(self.store, identity)
-        self.provisioning = ProvisioningServer(self.registry, self.keys)
+        signers = Signers(home)
+        pve = ProvisioningIdentity(mrsigner_of(signers.architectural), AE_ISVPRODID)
+        pce = ProvisioningIdentity(mrsigner_of(signers.pce), PCE_ISVPRODID)
+        self.registry = Registry(self.store, pve)
+        self.provisioning_keys = load_provisioning_keys(home)
+        self.provisioning = ProvisioningServer(self.registry, self.keys, self.provisioning_keys, pve, pce)
         self.attestation = AttestationService(self.registry, self.keys)
 
     @property
     def constants(self) -> Constants:
         """The public keys that platforms build into their architectural enclaves."""
-        return Constants(self.keys.epid_signing.public_key(), self.keys.qsdk.public_key())
+        return Constants(
+            isk=self.keys.epid_signing.public_key(),
+            qsdk=self.keys.qsdk.public_key(),
+            peksk=self.provisioning_keys.pek_signing.public_key(),
+            xegdsk=self.provisioning_keys.xegd_signing.public_key(),
+            pibsk=self.keys.pib_signing.public_key(),
+        )
 
     def import_device(self, record: DeviceRecord) -> bytes:
-        """Take over a device from the maker: its PPID. Opens an EPID group for its TCB when there is none."""
+        """Take over a device from the maker: the PPID that its PCE tells. Opens an EPID group for its TCB when there
+        is none.
+        """
         psvn = Psvn(cpusvn=record.cpusvn, isvsvn=AE_ISVSVN)
         if psvn not in self.registry.levels():
-            self.registry.create_group(psvn)
-        return self.registry.register(record.device_id, record.root_provisioning_key, record.cpusvn)
+            self.registry.create_group(psvn, PCE_ISVSVN)
+        return self.provisioning.members.enroll(record.device_id, record.root_provisioning_key, record.cpusvn)
 
     def close(self) -> None:
         """Close the store."""
