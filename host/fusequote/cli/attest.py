@@ -35,15 +35,30 @@ def command(
     debug_enclave: DebugEnclave = False,
     reprovision: Annotated[bool, typer.Option("--reprovision", help="Join the EPID group again.")] = False,
     quote_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the QUOTE there.")] = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Exchange keys with the relying party at http(s)://host:port or tcp://host:port."
+        ),
+    ] = None,
+    provider_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --exchange: its public key, PEM. Default: the home folder's own."),
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With --exchange: send this in secret and show the answer.")
+    ] = None,
 ) -> int:
     """Run the chain from the fuse to the verdict and show each step as it happens.
 
-    A blank chip is manufactured first. Exit code 0: accepted, 10: refused, with the reason.
+    A blank chip is manufactured first. With --exchange the verdict is that of a relying party elsewhere
+    (`fusequote relying-party`). Exit code 0: accepted, 10: refused, with the reason.
     """
     from fusequote import api
     from fusequote.cli.output import exit_code, print_document, show_verdict
     from fusequote.cli.steps import StepsView
     from fusequote.cli.values import check_is_file, check_writable, hex_bytes, write_output
+    from fusequote.errors import UsageError
 
     settings = current()
     for path in (enclave, sigstruct):
@@ -52,6 +67,15 @@ def command(
     check_writable(quote_out)
     data = None if report_data is None else hex_bytes("--report-data", report_data, most=64)
     service_provider = None if spid is None else hex_bytes("--spid", spid, 16)
+    if exchange is not None:
+        from fusequote.cli.exchanging import run_exchange
+
+        _refuse_with_exchange(report_data=report_data, reprovision=reprovision, quote_out=quote_out)
+        return run_exchange(
+            exchange, enclave, sigstruct, debug_enclave, provider_key, message, service_provider, linkable
+        )
+    if provider_key is not None or message is not None:
+        raise UsageError("--provider-key and --message are for --exchange")
     with StepsView(not settings.json) as view:
         result = api.attest(
             enclave,
@@ -74,6 +98,14 @@ def command(
         _show_end(result)
         show_verdict(result.verdict)
     return exit_code(result.verdict)
+
+
+def _refuse_with_exchange(**options: object) -> None:
+    from fusequote.errors import UsageError
+
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{', '.join(given)} cannot be used with --exchange", hint="the exchange decides that itself")
 
 
 def _show_end(result: AttestResult) -> None:

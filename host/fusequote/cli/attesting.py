@@ -1,0 +1,97 @@
+"""What commands of both sides of an exchange share: keys, roots, and the attestation service."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusequote.errors import UsageError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from fusequote.home import Home
+    from fusequote.relying.service import ReportSource
+
+__all__ = ["attestation_service", "provider_key", "provider_public_key", "root_certificate"]
+
+#: Name of the home folder's own service provider key.
+PROVIDER_KEY = "service-provider"
+_PEM_LIMIT = 1 << 16
+
+
+@contextlib.contextmanager
+def attestation_service(home: Home, url: str | None, key: str | None) -> Iterator[ReportSource]:
+    """The attestation service at ``url``, or the home folder's own in this process."""
+    from fusequote.relying.service import LocalService, RemoteService
+
+    if url is not None:
+        if not key:
+            raise UsageError("--attestation needs a subscription key", hint="give --subscription-key")
+        remote = RemoteService(url, key)
+        try:
+            yield remote
+        finally:
+            remote.close()
+        return
+    from fusequote.services.services import Services
+
+    with Services(home) as services:
+        yield LocalService(services.attestation, lambda gid: services.registry.group_key(gid) is not None)
+
+
+def provider_key(home: Home, path: Path | None) -> ec.EllipticCurvePrivateKey:
+    """A service provider's long-term key from a PEM file, or the home folder's own."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    if path is None:
+        return home.p256_key(PROVIDER_KEY)
+    try:
+        return _p256(load_pem_private_key(_pem(path), password=None), path)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{path} is not a P-256 private key in PEM without a password") from error
+
+
+def provider_public_key(home: Home, path: Path | None) -> ec.EllipticCurvePublicKey:
+    """The public half as enclaves have it: from a PEM file, or the home folder's own."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    if path is None:
+        return home.p256_key(PROVIDER_KEY).public_key()
+    try:
+        return _p256(load_pem_public_key(_pem(path)), path)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{path} is not a P-256 public key in PEM") from error
+
+
+def root_certificate(home: Home, path: Path | None) -> x509.Certificate:
+    """The root that attestation reports must lead to: from a PEM file, or the home folder's own."""
+    from cryptography import x509
+
+    if path is None:
+        from fusequote.services.roots import load_service_keys
+
+        return load_service_keys(home).report_root
+    try:
+        return x509.load_pem_x509_certificate(_pem(path))
+    except ValueError as error:
+        raise UsageError(f"{path} is not a certificate in PEM") from error
+
+
+def _pem(path: Path) -> bytes:
+    from fusequote.cli.values import read_limited
+
+    return read_limited(path, "a PEM file", _PEM_LIMIT)
+
+
+def _p256(key, path: Path):
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if not isinstance(getattr(key, "curve", None), ec.SECP256R1):
+        raise UsageError(f"{path} is not a key of P-256")
+    return key
