@@ -6,7 +6,7 @@ platform claims, and admits whoever proves to have them. It never learns a membe
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -34,14 +34,20 @@ from fusequote.services.provisioning.sessions import Sessions
 from fusequote.services.registry import Registry
 from fusequote.services.roots import ServiceKeys
 
-__all__ = ["IN_PROCESS", "ENDPOINT_TTL", "ProvisioningServer"]
+__all__ = ["ENDPOINT_TTL", "IN_PROCESS", "Answer", "ProvisioningServer"]
 
 #: The address that endpoint selection names when there is no network between platform and server.
 IN_PROCESS = "fusequote:in-process"
 #: Seconds for which a platform may keep an address.
 ENDPOINT_TTL = 3600
 
-_log = logging.getLogger("fusequote.provisioning")
+@dataclass(frozen=True)
+class Answer:
+    """A whole response message; the name of its status, and for the log why it is a refusal."""
+
+    message: bytes
+    status: str = "OK"
+    why: str = ""
 
 
 class ProvisioningServer:
@@ -61,6 +67,10 @@ class ProvisioningServer:
         )
 
     def handle(self, message: bytes, url: str = IN_PROCESS) -> bytes:
+        """The answer to a whole message; see :meth:`answer`."""
+        return self.answer(message, url).message
+
+    def answer(self, message: bytes, url: str = IN_PROCESS) -> Answer:
         """The answer to a whole message; ``url`` is the address of this server for endpoint selection.
 
         Every message with a header has an answer, be it that it is no good. Raises :class:`FormatError` for fewer
@@ -76,11 +86,8 @@ class ProvisioningServer:
                 raise Reject(GeneralStatus.INCORRECT_SYNTAX, str(error)) from error
             answer, refusal = self._answer(request, body, url)
         except Reject as refused:
-            _log.info("rejected", extra={"why": str(refused), "type": int(request.type)})
-            return rejected(request, refused.gstatus)
-        if refusal is not None:
-            _log.info("declined", extra={"why": str(refusal), "type": int(request.type)})
-        return answer
+            return Answer(rejected(request, refused.gstatus), refused.gstatus.name, str(refused))
+        return Answer(answer) if refusal is None else Answer(answer, refusal.pstatus.name, str(refusal))
 
     def _answer(self, request: RequestHeader, body: bytes, url: str) -> tuple[bytes, Decline | None]:
         kind = (request.protocol, request.type)
