@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from fusequote.arch import QuoteBody, SignType
 from fusequote.errors import UsageError
 from fusequote.platform.epidfiles import sign_sigrl
-from fusequote.services.attestation_groups import GroupReader, GroupView
+from fusequote.services.attestation_groups import GroupReader, GroupView, UnknownGroup
 from fusequote.services.attestation_quote import decrypt, read_quote
 from fusequote.services.attestation_report import ADVISORY_URL, Findings, SignedReport, compose, sign
 from fusequote.services.attestation_status import API_VERSIONS, PseStatus, QuoteStatus, decide, spoken
@@ -26,7 +26,7 @@ from fusequote.services.roots import ServiceKeys
 from fusequote.services.store import Clock
 from fusequote.verdict import Reason, refuse
 
-__all__ = ["ADVISORY_URL", "API_VERSIONS", "AVR_VERSION", "AttestationService", "SignedReport"]
+__all__ = ["ADVISORY_URL", "API_VERSIONS", "AVR_VERSION", "AttestationService", "SignedReport", "UnknownGroup"]
 
 #: The version of reports unless another one is asked for.
 AVR_VERSION = 4
@@ -46,15 +46,15 @@ class AttestationService:
         self._registry, self._keys = registry, keys
         self._clock = clock or registry.store.clock
         self._groups = GroupReader()
+        self._chain = keys.chain_pem
 
     def sigrl(self, gid: bytes) -> bytes:
         """The signed SigRL of a group (its 4-byte gid as EPID has it); b"" when it has no entries.
 
-        Raises :class:`UsageError` for a group that the service does not know.
+        Raises :class:`UnknownGroup`, a :class:`UsageError`.
         """
-        if self._registry.group_key(gid) is None:
-            raise UsageError(f"no EPID group {gid.hex()}")
-        return sign_sigrl(self._registry.sigrl(gid), self._keys.epid_signing)
+        with self._registry.store.reading() as session:
+            return self._groups.signed_sigrl(session, gid, lambda listed: sign_sigrl(listed, self._keys.epid_signing))
 
     def report(
         self,
@@ -86,7 +86,7 @@ class AttestationService:
         findings = self._findings(group, body, payload, version, pse)
         report = compose(findings, version, nonce, self._clock())
         signature = sign(report, self._keys.report_signing)
-        return SignedReport(report, signature, self._keys.chain_pem, version, findings.advisory_ids)
+        return SignedReport(report, signature, self._chain, version, findings.advisory_ids, findings.status.value)
 
     def _findings(
         self,

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from fusequote.epid import GroupPublicKey, PrivRl, SigRl, Verifier, VerifierRl
-from fusequote.errors import FusequoteError
+from fusequote.errors import FusequoteError, UsageError
 from fusequote.services.attestation_tables import TcbEvaluation, VerifierList
 from fusequote.services.database import StoreDamaged
 from fusequote.services.tables import Group, RevocationList, TcbRecord
 
-__all__ = ["GroupReader", "GroupView"]
+__all__ = ["GroupReader", "GroupView", "UnknownGroup"]
 
 #: Groups whose verifiers one process keeps; a list of 10,000 entries is some megabytes.
 KEPT = 64
@@ -44,6 +45,19 @@ _FACTS = (
     .outerjoin(TcbEvaluation, TcbEvaluation.id == 1)
     .where(Group.gid == bindparam("gid"))
 )
+
+
+_SIG_VERSION = (
+    select(Group.gid, _SIG.version)
+    .outerjoin(_SIG, and_(_SIG.gid == Group.gid, _SIG.kind == "sig"))
+    .where(Group.gid == bindparam("gid"))
+)
+
+
+class UnknownGroup(UsageError):
+    """No EPID group has this gid."""
+
+    kind = "unknown-group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,7 @@ class GroupReader:
         self._lock = threading.Lock()
         self._ready: OrderedDict[bytes, _Ready] = OrderedDict()
         self._lists: OrderedDict[tuple[bytes, bytes], VerifierRl] = OrderedDict()
+        self._served: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
 
     def view(self, session: Session, gid: bytes, spid: bytes) -> GroupView | None:
         """A group (4-byte gid) as it is in this transaction, None for an unknown one."""
@@ -96,6 +111,18 @@ class GroupReader:
             verifier=self._verifier(session, gid, sig or 0, priv or 0),
             verifier_list=self._verifier_list(session, gid, spid, own) if own else None,
         )
+
+    def signed_sigrl(self, session: Session, gid: bytes, sign: Callable[[SigRl], bytes]) -> bytes:
+        """What ``sign`` makes of the group's current SigRL; called once for each version. Raises UnknownGroup."""
+        row = session.execute(_SIG_VERSION, {"gid": gid}).one_or_none()
+        if row is None:
+            raise UnknownGroup(f"no EPID group {gid.hex()}")
+        version = row[1] or 0
+        kept = _keep(self._lock, self._served, gid)
+        if kept is None or kept[0] != version:
+            payload = session.get_one(RevocationList, (gid, "sig")).payload if version else SigRl(gid).to_bytes()
+            kept = _keep(self._lock, self._served, gid, (version, sign(_read(SigRl, payload))))
+        return kept[1]
 
     def _verifier(self, session: Session, gid: bytes, sig: int, priv: int) -> Verifier:
         kept = _keep(self._lock, self._ready, gid)

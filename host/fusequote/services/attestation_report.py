@@ -27,7 +27,8 @@ ADVISORY_URL = "https://security-center.intel.com"
 class SignedReport:
     """An AVR as it travels: the JSON's exact bytes, the signature over them, signing certificate and root as PEM.
 
-    ``advisory_ids`` are there when the status has advisories; version 3 of the API puts them into headers.
+    ``advisory_ids`` are there when the status has advisories; version 3 of the API puts them into headers. ``status``
+    is the one that stands in the body.
     """
 
     body: bytes
@@ -35,6 +36,7 @@ class SignedReport:
     chain_pem: bytes
     version: int = 4
     advisory_ids: tuple[str, ...] | None = None
+    status: str = ""
 
 
 @dataclass(frozen=True)

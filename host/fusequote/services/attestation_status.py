@@ -94,7 +94,7 @@ def decide(group: GroupView | None, body: QuoteBody, payload: bytes) -> QuoteSta
     if verdict is not VerifyResult.kEpidSigValid:
         return _OF_VERDICT.get(verdict, QuoteStatus.SIGNATURE_INVALID)
     listed = group.verifier_list if body.sign_type == SignType.LINKABLE else None
-    if listed is not None and listed.B == payload[:64] and payload[64:128] in listed.entries:
+    if listed is not None and payload[:64] == listed.B and payload[64:128] in listed.entries:
         return QuoteStatus.SIGNATURE_REVOKED
     return _tcb_status(group)
 

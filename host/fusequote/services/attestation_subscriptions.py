@@ -20,7 +20,7 @@ from fusequote.errors import UsageError
 from fusequote.services.attestation_tables import AdminKey, Subscription, SubscriptionKey
 from fusequote.services.store import Store
 
-__all__ = ["KeySlot", "Subscriber", "Subscriptions", "is_key"]
+__all__ = ["KeySlot", "Subscriber", "Subscriptions", "UnknownSubscription", "is_key"]
 
 _KEY = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 _BY_KEY = (
@@ -28,6 +28,12 @@ _BY_KEY = (
     .join(SubscriptionKey, SubscriptionKey.spid == Subscription.spid)
     .where(SubscriptionKey.key_hash == bindparam("key_hash"), Subscription.active)
 )
+
+
+class UnknownSubscription(UsageError):
+    """No subscription has this SPID."""
+
+    kind = "unknown-subscription"
 
 
 class KeySlot(StrEnum):
@@ -162,5 +168,5 @@ def _check_name(name: str) -> None:
 def _subscription(session: Session, spid: bytes) -> Subscription:
     row = session.get(Subscription, spid)
     if row is None:
-        raise UsageError(f"no subscription has the SPID {spid.hex()}")
+        raise UnknownSubscription(f"no subscription has the SPID {spid.hex()}")
     return row
