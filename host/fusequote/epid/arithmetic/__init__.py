@@ -21,9 +21,9 @@ PAIRING_DIGEST = "f9dff2724578ebe421c9ee8f3e6e67b60e91ac776b4ff4daf781c89c673a6e
 
 
 def _gmpy2() -> Arithmetic:
-    import gmpy2
+    from fusequote.epid.arithmetic.packed import PackedFq12
 
-    return IntegerArithmetic(gmpy2.mpz, "gmpy2")
+    return IntegerArithmetic(PackedFq12(), "gmpy2")
 
 
 def _c() -> Arithmetic:

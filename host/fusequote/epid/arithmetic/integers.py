@@ -1,20 +1,22 @@
-"""The arithmetic over Python's own integers, or over any number type that behaves like them.
+"""The arithmetic over Python's own integers, or over GMP's.
 
-Correct and clear before fast; the same code serves plain ``int`` and ``gmpy2.mpz``. It is **not**
+The same code serves both; only the representation of Fq12 differs (``tower.py`` and ``packed.py``). It is **not**
 constant-time: whoever can measure the time of a signature learns about its exponents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from fusequote.epid.arithmetic import pairing
-from fusequote.epid.arithmetic.curve import G1, G2, G1Point, G1Table, G2Point, wnaf
-from fusequote.epid.arithmetic.interface import Arithmetic, Base, NotAnElement, Term
+from fusequote.epid.arithmetic.curve import G1, G1Point, G1Table
+from fusequote.epid.arithmetic.fq12 import Element, Fq12Field, Line, Powers
+from fusequote.epid.arithmetic.interface import Arithmetic, Base, Job, NotAnElement, Term
 from fusequote.epid.arithmetic.split import GT_LATTICE
-from fusequote.epid.arithmetic.tower import Fq12, Tower
+from fusequote.epid.arithmetic.tower import Tower
+from fusequote.epid.arithmetic.twist import G2, G2Point
 from fusequote.epid.params import G1_IDENTITY, G1_SIZE, G2_IDENTITY, G2_SIZE, GT_SIZE, P, Q
 
 
@@ -28,31 +30,19 @@ def canonical(data: bytes, size: int) -> list[int]:
     return out
 
 
-class GtTable:
-    """Odd powers of an element and of its three Frobenius images, with their conjugates."""
-
-    __slots__ = ("rows",)
-    WIDTH = 5
-
-    def __init__(self, tower: Tower, element: Fq12):
-        powers, square = [element], tower.cyclotomic_sqr(element)
-        for _ in range((1 << (self.WIDTH - 2)) - 1):
-            powers.append(tower.mul(powers[-1], square))
-        images = [powers] + [[tower.frobenius(a, k) for a in powers] for k in (1, 2, 3)]
-        self.rows = [(row, [tower.conj(a) for a in row]) for row in images]
-
-
 class IntegerArithmetic(Arithmetic):
-    """Back end over ``number`` (default: ``int``)."""
+    """Back end over the numbers of ``field`` (default: ``int``)."""
 
     constant_time = False
+    #: Window and lanes of the tables for an element of GT that is raised once, and for one that is prepared.
+    POWERS_ONCE, POWERS_PREPARED = (4, 1), (7, 2)
 
-    def __init__(self, number: Callable[[int], Any] = int, name: str = "int"):
+    def __init__(self, field: Fq12Field | None = None, name: str = "int"):
         self.name = name
-        self._number = number
-        self._tower = Tower(number)
-        self._g1 = G1(self._tower)
-        self._g2 = G2(self._tower)
+        self._field = field or Tower()
+        self._number = self._field.number
+        self._g1 = G1(self._field)
+        self._g2 = G2(self._field)
         # Second arguments of pairings are few: the generator, and the w of each group.
         self._lines = lru_cache(maxsize=32)(self._make_lines)
 
@@ -79,6 +69,9 @@ class IntegerArithmetic(Arithmetic):
     def _encode(numbers: Sequence[Any]) -> bytes:
         return b"".join(int(c).to_bytes(32, "big") for c in numbers)
 
+    def _g1_encode(self, point: G1Point) -> bytes:
+        return G1_IDENTITY if point is None else self._encode(point)
+
     def _g2_encode(self, point: G2Point) -> bytes:
         return G2_IDENTITY if point is None else self._encode((*point[0], *point[1]))
 
@@ -98,15 +91,22 @@ class IntegerArithmetic(Arithmetic):
         decoded = self._g1_decode(point)
         if decoded is None:
             raise NotAnElement("the identity needs no tables")
-        return self._g1.tables([decoded], self._g1.WIDTH_PREPARED)[0]
+        return self._g1.prepare(decoded)
 
     def g1_sum(self, terms: Sequence[Term]) -> bytes:
-        bases = [(b if isinstance(b, G1Table) else self._g1_decode(b), k) for b, k in terms]
-        point = self._g1.multi_exp([(b, k) for b, k in bases if b is not None])
-        return G1_IDENTITY if point is None else self._encode(point)
+        return self.g1_batch([([base for base, _ in terms], [[k for _, k in terms]])], False)[0][0]
 
     def g1_sum_secret(self, terms: Sequence[Term]) -> bytes:
         return self.g1_sum(terms)
+
+    def g1_batch(self, jobs: Sequence[Job], secret: bool) -> list[list[bytes]]:
+        decoded = []
+        for bases, rows in jobs:
+            if any(len(row) != len(bases) for row in rows):
+                raise ValueError("every row needs an exponent for each base")
+            decoded.append(([b if isinstance(b, G1Table) else self._g1_decode(b) for b in bases], rows))
+        sums = iter(self._g1.sums(decoded))
+        return [[self._g1_encode(next(sums)) for _ in rows] for _, rows in jobs]
 
     # G2
 
@@ -132,10 +132,10 @@ class IntegerArithmetic(Arithmetic):
     def g2_sum_secret(self, terms: Sequence[tuple[bytes, int]]) -> bytes:
         return self.g2_sum(terms)
 
-    def g2_prepare(self, point: bytes) -> list[pairing.Line]:
+    def g2_prepare(self, point: bytes) -> list[Line]:
         return self._lines(bytes(point))
 
-    def _make_lines(self, point: bytes) -> list[pairing.Line]:
+    def _make_lines(self, point: bytes) -> list[Line]:
         decoded = self._g2_decode(point)
         if decoded is None:
             raise NotAnElement("the identity has no lines")
@@ -146,33 +146,28 @@ class IntegerArithmetic(Arithmetic):
 
     # GT
 
-    def _gt_decode(self, data: bytes) -> Fq12:
-        return tuple(map(self._number, canonical(data, GT_SIZE)))
+    def _gt_decode(self, data: bytes) -> Element:
+        return self._field.element(tuple(map(self._number, canonical(data, GT_SIZE))))
+
+    def _gt_encode(self, element: Element) -> bytes:
+        return self._encode(self._field.flat(element))
 
     def gt_is_element(self, data: bytes) -> bool:
         try:
-            return self._tower.in_gt(self._gt_decode(data))
+            return self._field.in_gt(self._gt_decode(data))
         except NotAnElement:
             return False
 
-    def gt_prepare(self, element: bytes) -> GtTable:
-        return GtTable(self._tower, self._gt_decode(element))
+    def gt_prepare(self, element: bytes) -> Powers:
+        return Powers(self._field, self._gt_decode(element), *self.POWERS_PREPARED)
 
     def gt_product(self, terms: Sequence[Term]) -> bytes:
-        schedule: dict[int, list[Fq12]] = {}
+        tables = []
         for base, k in terms:
-            table = base if isinstance(base, GtTable) else self.gt_prepare(base)
-            for (powers, inverses), part in zip(table.rows, GT_LATTICE.split(k), strict=True):
-                for position, d in enumerate(wnaf(part, GtTable.WIDTH)):
-                    if d:
-                        factor = powers[d >> 1] if d > 0 else inverses[-d >> 1]
-                        schedule.setdefault(position, []).append(factor)
-        r, sqr, mul = self._tower.one, self._tower.cyclotomic_sqr, self._tower.mul
-        for position in range(max(schedule, default=-1), -1, -1):
-            r = sqr(r)
-            for factor in schedule.get(position, ()):
-                r = mul(r, factor)
-        return self._encode(r)
+            once = None if isinstance(base, Powers) else self._gt_decode(base)
+            powers = base if once is None else Powers(self._field, once, *self.POWERS_ONCE)
+            tables.append((powers, GT_LATTICE.split(k)))
+        return self._gt_encode(self._field.multi_exp(tables))
 
     def gt_product_secret(self, terms: Sequence[Term]) -> bytes:
         return self.gt_product(terms)
@@ -187,4 +182,4 @@ class IntegerArithmetic(Arithmetic):
                 lines = self.g2_prepare(lines)
             if p is not None:
                 decoded.append((p, lines))
-        return self._encode(pairing.product(self._tower, decoded) if decoded else self._tower.one)
+        return self._gt_encode(pairing.product(self._field, decoded) if decoded else self._field.one)

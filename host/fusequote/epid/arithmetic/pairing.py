@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fusequote.epid.arithmetic.curve import G2
-from fusequote.epid.arithmetic.tower import Fq2, Fq12, Tower, naf
+from fusequote.epid.arithmetic.fq12 import Element, Fq2, Fq12Field, Line, naf
+from fusequote.epid.arithmetic.twist import G2
 from fusequote.epid.params import U
 
 #: Digits of 6t - 2 = -(6U + 2), most significant first, without the leading one.
 LOOP = naf(-(6 * U + 2))[-2::-1]
-
-Line = tuple[Any, Any, Any, Any]
 
 
 class DegeneratePairing(ArithmeticError):
@@ -33,7 +31,7 @@ def prepare(g2: G2, point: tuple[Fq2, Fq2]) -> list[Line]:
         slope = g2.slope(a, b)
         if slope is None:
             raise DegeneratePairing("the point has too small an order for the pairing")
-        lines.append((*slope, *t.fq2_sub(t.fq2_mul(slope, a[0]), a[1])))
+        lines.append(t.line(slope, t.fq2_sub(t.fq2_mul(slope, a[0]), a[1])))
         return g2.third(a, b, slope)
 
     minus, r = g2.negate(point), point
@@ -49,24 +47,20 @@ def prepare(g2: G2, point: tuple[Fq2, Fq2]) -> list[Line]:
     return lines
 
 
-def product(tower: Tower, pairs: Sequence[tuple[tuple[Any, Any], list[Line]]]) -> Fq12:
+def product(field: Fq12Field, pairs: Sequence[tuple[tuple[Any, Any], list[Line]]]) -> Element:
     """Product of e(P, Q) over affine points P and prepared points Q, neither the identity."""
-    q, sqr, mul_line = tower.q, tower.sqr, tower.mul_line
-    evaluated = []
-    for (x, y), lines in pairs:
-        yi = pow(y, -1, q)
-        xy = -x * yi % q
-        evaluated.append([(s0 * xy % q, s1 * xy % q, n0 * yi % q, n1 * yi % q) for s0, s1, n0, n1 in lines])
-    f, steps = tower.one, zip(*evaluated, strict=True)
+    sqr, mul_line = field.sqr, field.mul_line
+    points = [field.evaluation(x, y) for (x, y), _ in pairs]
+    f, steps = field.one, zip(*(lines for _, lines in pairs), strict=True)
 
-    def absorb(f):
-        for line in next(steps):
-            f = mul_line(f, *line)
+    def absorb(f: Element) -> Element:
+        for line, at in zip(next(steps), points, strict=True):
+            f = mul_line(f, line, at)
         return f
 
     for d in LOOP:
         f = absorb(sqr(f))
         if d:
             f = absorb(f)
-    f = tower.conj(f)  # the loop count is negative; inverse and conjugate agree after the final exponentiation
-    return tower.final_exponentiation(absorb(absorb(f)))
+    f = field.conj(f)  # the loop count is negative; inverse and conjugate agree after the final exponentiation
+    return field.final_exponentiation(absorb(absorb(f)))

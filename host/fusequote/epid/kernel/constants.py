@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fusequote.epid.arithmetic.fq12 import T_NAF
 from fusequote.epid.arithmetic.pairing import LOOP
 from fusequote.epid.arithmetic.split import G1_LATTICE, GT_LATTICE, Lattice
-from fusequote.epid.arithmetic.tower import T_NAF, Tower
+from fusequote.epid.arithmetic.tower import Tower
 from fusequote.epid.params import CURVE_B, TWIST_B, Q, U
 
 R = 1 << 256
