@@ -45,6 +45,11 @@ class Family:
     placed: str                 #: logic cells in the report
     carry: str                  #: carry cell; on ECP5 it takes two look-up tables
 
+    @property
+    def fusequote_lut(self) -> str:
+        """What the ring oscillators ask a platform."""
+        return self.lut
+
 
 #: The two families that the project builds for.
 FAMILIES = {
@@ -56,7 +61,7 @@ FAMILIES = {
 
 #: Engine name: module under ``fusequote_hdl.engines`` and class.
 ENGINES = {"aes": ("aes", "AES128"), "cmac": ("cmac", "CMAC"), "sha256": ("sha256", "SHA256"),
-           "rsa": ("rsa", "RsaCheck")}
+           "rsa": ("rsa", "RsaCheck"), "entropy": ("entropy", "RingEntropy")}
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,11 @@ def place(make: Callable[[], wiring.Component], *, family: str, seeds: int = 3, 
     kind = FAMILIES[family]
     folder.mkdir(parents=True, exist_ok=True)
 
-    (folder / "core.il").write_text(rtlil.convert(make(), name="core", emit_src=False))
+    (folder / "core.il").write_text(rtlil.convert(make(), name="core", platform=kind, emit_src=False))
     wrapper = _Wrapper(make())
     (folder / "top.il").write_text(rtlil.convert(
-        wrapper, name="top", ports=[wrapper.clk, wrapper.rst, wrapper.si, wrapper.so], emit_src=False))
+        wrapper, name="top", platform=kind, ports=[wrapper.clk, wrapper.rst, wrapper.si, wrapper.so],
+        emit_src=False))
     for name in ("core", "top"):
         _run("yosys", "run_yosys", [
             "-q", "-p", f"read_rtlil {name}.il; {kind.synth} -top {name}; "
@@ -151,6 +157,7 @@ def place(make: Callable[[], wiring.Component], *, family: str, seeds: int = 3, 
         report = f"report{seed}.json"
         _run(kind.nextpnr, f"run_{kind.nextpnr}", [
             *kind.device, "--freq", str(kind.mhz), "--seed", str(seed), "--timing-allow-fail",
+            *(["--ignore-loops"] if getattr(make, "combinational_loops", False) else []),
             "--json", "top.json", "--report", report, "-q"], folder)
         result = json.loads((folder / report).read_text())
         rates.append(round(min(clock["achieved"] for clock in result["fmax"].values()), 1))

@@ -5,7 +5,8 @@ from fusequote_boards.pnr import ENGINES, engine_class, place
 
 #: Look-up tables, block RAMs and multipliers of the budget for everything in one UP5K, and its clock in MHz.
 #: (SHA-256 was to have 450 look-up tables; some 80 more are what yosys puts around its two memories.)
-BUDGET = {"aes": (450, 4, 0), "cmac": (700, 5, 0), "sha256": (540, 4, 0), "rsa": (600, 7, 2)}
+BUDGET = {"aes": (450, 4, 0), "cmac": (700, 5, 0), "sha256": (540, 4, 0), "rsa": (600, 7, 2),
+          "entropy": (250, 0, 0)}
 CLOCK = 24
 
 
