@@ -58,7 +58,7 @@ class Registry:
 
     def device(self, name: bytes) -> DeviceKeys | None:
         """The device with this PPID."""
-        with self.store.session() as session:
+        with self.store.reading() as session:
             row = session.get(Device, name)
             if row is None:
                 return None
@@ -91,25 +91,25 @@ class Registry:
 
     def levels(self) -> list[Psvn]:
         """Every TCB that any group was made for."""
-        with self.store.session() as session:
+        with self.store.reading() as session:
             rows = session.scalars(select(TcbRecord)).all()
         return [Psvn(cpusvn=row.cpusvn, isvsvn=row.isvsvn) for row in rows]
 
     def issuer(self, gid: bytes, nonces: object) -> Issuer:
         """The issuer of a group, with its own store of nonces. Raises :class:`UsageError` for an unknown gid."""
-        with self.store.session() as session:
+        with self.store.reading() as session:
             exported = self.store.vault.open(self._group(session, gid).issuer_sealed, b"groups.issuer" + gid)
         return Issuer.load(exported, nonces=nonces)
 
     def group_key(self, gid: bytes) -> GroupPublicKey | None:
         """The public key of a group, None for an unknown gid."""
-        with self.store.session() as session:
+        with self.store.reading() as session:
             row = session.get(Group, gid)
         return None if row is None else GroupPublicKey.from_bytes(row.public_key, gid_size=4, strict=False)
 
     def tcb(self, gid: bytes) -> TcbRecord:
         """The TCB record of a group. Raises :class:`UsageError` for an unknown gid."""
-        with self.store.session() as session:
+        with self.store.reading() as session:
             row = session.get(TcbRecord, gid)
         if row is None:
             raise UsageError(f"no EPID group {gid.hex()}")
@@ -137,7 +137,7 @@ class Registry:
 
     def revocation_reason(self, gid: bytes) -> int | None:
         """Why the group is revoked, None when it is not."""
-        with self.store.session() as session:
+        with self.store.reading() as session:
             return self._group(session, gid).revocation_reason
 
     def revoke_signature(self, gid: bytes, signature: bytes, message: bytes, basename: bytes) -> SigRl:
@@ -159,15 +159,22 @@ class Registry:
         return self._current(gid, PrivRl)
 
     def _current(self, gid: bytes, kind):
-        with self.store.session() as session:
+        with self.store.reading() as session:
             row = session.get(RevocationList, (gid, _KINDS[kind]))
         return kind(gid) if row is None else kind.from_bytes(row.payload, gid_size=4)
 
+    def lock_group(self, session: Session, gid: bytes) -> None:
+        """Until this transaction ends, no other one that asks for it changes the group's lists or members.
+
+        The lock is the group's row (in SQLite every transaction that writes is one). Raises :class:`UsageError` for an
+        unknown gid.
+        """
+        if session.execute(select(Group.gid).where(Group.gid == gid).with_for_update()).one_or_none() is None:
+            raise UsageError(f"no EPID group {gid.hex()}")
+
     def _next(self, gid: bytes, kind, change):
         with self.store.session() as session:
-            # The row of the group is the lock (in SQLite every transaction is): no version is lost or
-            # doubled.
-            session.execute(select(Group).where(Group.gid == gid).with_for_update())
+            self.lock_group(session, gid)
             row = session.get(RevocationList, (gid, _KINDS[kind]))
             new = change(kind(gid) if row is None else kind.from_bytes(row.payload, gid_size=4))
             if row is None:

@@ -12,28 +12,31 @@ from fusequote.platform.images import AE_ISVPRODID, AE_ISVSVN
 from fusequote.platform.pce import PCE_ISVPRODID, PCE_ISVSVN
 from fusequote.platform.signers import Signers, mrsigner_of
 from fusequote.services.attestation import AttestationService
+from fusequote.services.clock import SystemClock
 from fusequote.services.derivation import ProvisioningIdentity
 from fusequote.services.provisioning import ProvisioningServer, load_provisioning_keys
 from fusequote.services.registry import Registry
 from fusequote.services.roots import load_service_keys
-from fusequote.services.store import Store
+from fusequote.services.store import Clock, Store
 
 __all__ = ["Services"]
 
 
 class Services:
-    """``store_url`` is an SQLAlchemy URL; None is ``services.db`` of the home folder. Close it in the end."""
+    """``store_url`` is an SQLAlchemy URL; None is ``services.db`` of the home folder. ``clock`` gives UTC, the
+    machine's by default. Close it in the end.
+    """
 
-    def __init__(self, home: Home, store_url: str | None = None):
+    def __init__(self, home: Home, store_url: str | None = None, clock: Clock | None = None):
         self.keys = load_service_keys(home)
-        self.store = Store.of(home, store_url)
+        self.store = Store.of(home, store_url, SystemClock() if clock is None else clock)
         signers = Signers(home)
         pve = ProvisioningIdentity(mrsigner_of(signers.architectural), AE_ISVPRODID)
         pce = ProvisioningIdentity(mrsigner_of(signers.pce), PCE_ISVPRODID)
         self.registry = Registry(self.store, pve)
         self.provisioning_keys = load_provisioning_keys(home)
         self.provisioning = ProvisioningServer(self.registry, self.keys, self.provisioning_keys, pve, pce)
-        self.attestation = AttestationService(self.registry, self.keys)
+        self.attestation = AttestationService(self.registry, self.keys, self.store.clock)
 
     @property
     def constants(self) -> Constants:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from fusequote.home import Home
 from fusequote.services.database import Conflict, StoreDamaged, StoreUnavailable, explain, make_engine
 from fusequote.services.migrate import bring_up_to_date
-from fusequote.services.tables import Nonce
+from fusequote.services.tables import Meta, Nonce
 from fusequote.services.vault import Vault
 
 __all__ = ["Clock", "Conflict", "NonceBook", "NonceState", "Store", "StoreDamaged", "StoreUnavailable", "utc_now"]
@@ -70,6 +70,12 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def check(self) -> None:
+        """Whether it can be read and written now. Raises what :meth:`session` raises."""
+        with self.session() as session:
+            # Changes nothing, but has to reach the disk.
+            session.execute(update(Meta).where(Meta.key == "version").values(value=Meta.value))
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
