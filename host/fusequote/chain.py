@@ -23,17 +23,18 @@ from fusequote.errors import DeviceError, Refused, UsageError
 from fusequote.home import Home, write_atomic
 from fusequote.maker import RecordBook, manufacture, unfinished
 from fusequote.platform.application import ApplicationEnclave
-from fusequote.platform.endpoint import Exchange
+from fusequote.platform.daemon_claim import check_free
 from fusequote.platform.entry import Enclave
 from fusequote.platform.epidblob import BLOB_SIZE, open_blob, public_text
 from fusequote.platform.images import pce_image, provisioning_image, quoting_image, signed_sample, with_debug
 from fusequote.platform.pce import PCE_ISVSVN, PceProgram
 from fusequote.platform.provisioning import ProvisioningEnclave
 from fusequote.platform.provisioning_agent import provision_platform
-from fusequote.platform.provisioning_http import HttpExchange
+from fusequote.platform.provisioning_http import connect_to
 from fusequote.platform.quoting import QuoteResult, QuotingEnclave
 from fusequote.platform.refusals import chip_refusals
 from fusequote.platform.signers import Signers, mrsigner_of
+from fusequote.platform.updates import Advice, advice_of
 from fusequote.services.services import Services
 from fusequote.steps import Listener, Meter, Steps
 from fusequote.verdict import Party, Reason, Step, refuse
@@ -84,6 +85,7 @@ class Platform:
         self.provisioning_url = provisioning_url
         self.meter = Meter(not self.url.startswith("model:") if cycles is None else cycles)
         self.steps = Steps(listener, self.meter)
+        check_free(self.home, self.url)
         self.chip = open_chip(self.url, trace=self.meter)
         self._launched: list[LaunchedEnclave] = []
 
@@ -265,16 +267,30 @@ class Platform:
         rekey. Raises :class:`Refused` (provision.*, or key.* for a TCB above the chip's), :class:`ServerTrouble`.
         """
         constants, signers = self.services.constants, Signers(self.home)
-        old = self.home.read(self.blob_path, limit=BLOB_SIZE) if self.blob_path.exists() else None
-        with self.steps.step(Step.PROVISION, "join the EPID group") as facts, contextlib.ExitStack() as launched:
-            enclave = launched.enter_context(self._for_a_while(provisioning_image(constants, signers)))
-            pve = ProvisioningEnclave(enclave, constants)
-            pce = PceProgram(launched.enter_context(self._for_a_while(pce_image(signers))))
-            blob = provision_platform(
-                pve, pce, self._provisioning_server, self.home, old_blob=old, rekey=rekey, tell=self._provisioning_told
-            )
+        old = self._blob() if self.blob_path.exists() else None
+
+        def tell(action: str, sent: int, received: int) -> None:
+            self.steps.exchange(action, Party.PROVISIONING, Party.PROVISIONING_SERVER, sent=sent, received=received)
+
+        with (
+            self.steps.step(Step.PROVISION, "join the EPID group") as facts,
+            self._for_a_while(provisioning_image(constants, signers)) as pve,
+            self._for_a_while(pce_image(signers)) as pce,
+        ):
+            programs = ProvisioningEnclave(pve, constants), PceProgram(pce)
+            connect = connect_to(self.provisioning_url, self.services.provisioning.handle)
+            blob = provision_platform(*programs, connect, self.home, old_blob=old, rekey=rekey, tell=tell)
             write_atomic(self.blob_path, blob)
-            facts.update(gid=self.gid().hex(), sealed_blob=len(blob), pce_svn=pce.isvsvn)
+            facts.update(gid=self.gid().hex(), sealed_blob=len(blob), pce_svn=PCE_ISVSVN)
+
+    def follow(self, platform_info: str) -> Advice:
+        """Get another key when a report's platformInfoBlob says so. Raises :class:`PlatformInfoError`, and what
+        :meth:`provision` raises.
+        """
+        advice = advice_of(platform_info, self.gid(), self.services.constants)
+        if advice.provision or advice.rekey:
+            self.provision(rekey=advice.rekey)
+        return advice
 
     @contextlib.contextmanager
     def _for_a_while(self, image: Image) -> Iterator[Enclave]:
@@ -284,14 +300,6 @@ class Platform:
         finally:
             with contextlib.suppress(DeviceError):
                 self.remove(enclave)
-
-    def _provisioning_server(self, url: str | None) -> Exchange:
-        if self.provisioning_url is None:
-            return self.services.provisioning.handle
-        return HttpExchange(url or self.provisioning_url)
-
-    def _provisioning_told(self, action: str, sent: int, received: int) -> None:
-        self.steps.exchange(action, Party.PROVISIONING, Party.PROVISIONING_SERVER, sent=sent, received=received)
 
     # 5: quote
 
@@ -344,9 +352,7 @@ class Platform:
         return result
 
     def init_quote(self) -> tuple[TargetInfo, bytes]:
-        """The Quoting Enclave's TARGETINFO and the EPID group (4 bytes, little-endian); provisions when there is no
-        usable key (remote attestation notes 1.1).
-        """
+        """The Quoting Enclave's TARGETINFO and the EPID group, 4 bytes little-endian; provisions when needed."""
         target = self.quoting_enclave.target_info
         if not self.is_provisioned():
             self.provision()
@@ -361,10 +367,7 @@ class Platform:
         nonce: bytes | None = None,
         sigrl: bytes = b"",
     ) -> QuoteResult:
-        """The QUOTE over anybody's REPORT for the Quoting Enclave; keeps a blob that was sealed anew.
-
-        Raises as :meth:`~fusequote.platform.quoting.QuotingEnclave.get_quote`.
-        """
+        """As :meth:`QuotingEnclave.get_quote`, with this platform's key; keeps a blob that was sealed anew."""
         result = self.quoting_enclave.get_quote(
             report, self._blob(), spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl, pce_svn=PCE_ISVSVN
         )

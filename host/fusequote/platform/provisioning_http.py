@@ -6,9 +6,10 @@ from types import ModuleType
 
 from fusequote.arch.provmsg import RequestHeader, ResponseHeader, from_text, to_text
 from fusequote.errors import EnvironmentProblem, FormatError, UsageError
-from fusequote.platform.endpoint import ServerTrouble, ServerUnreachable
+from fusequote.platform.endpoint import Exchange, ServerTrouble, ServerUnreachable
+from fusequote.platform.provisioning_agent import Connect
 
-__all__ = ["HttpExchange"]
+__all__ = ["HttpExchange", "connect_to"]
 
 #: Bytes of an answer at most: a SigRL of some 90,000 entries.
 LIMIT = 16 << 20
@@ -64,6 +65,11 @@ class HttpExchange:
         raise ServerUnreachable(
             f"{self.url} answers with HTTP {status}", hint="is this a provisioning server's address?"
         )
+
+
+def connect_to(first: str | None, local: Exchange) -> Connect:
+    """The way to servers: by HTTP, ``first`` being the one asked for addresses; without one all goes to ``local``."""
+    return (lambda url: local) if first is None else (lambda url: HttpExchange(url or first))
 
 
 def _httpx() -> ModuleType:

@@ -103,14 +103,13 @@ class AttestationService:
             pseudonym=payload[:128],
             advisory_ids=group.advisory_ids if group and status.has_advisories else None,
             revocation_reason=group.revocation_reason if group and status is QuoteStatus.GROUP_REVOKED else None,
-            platform_info=self._platform_info(status, group.gid) if group and status.has_platform_info else None,
+            platform_info=self._platform_info(status, body) if group and status.has_platform_info else None,
             pse=pse,
             evaluation=group.evaluation if group else 1,
         )
 
-    def _platform_info(self, status: QuoteStatus, gid: bytes) -> str:
-        tcb, levels = self._registry.tcb(gid), self._registry.levels()
-        return platform_info(status, tcb, levels, self._keys.pib_signing)
+    def _platform_info(self, status: QuoteStatus, body: QuoteBody) -> str:
+        return platform_info(status, body, self._registry, self._keys.pib_signing)
 
 
 def _check_agreement(body: QuoteBody, subscriber: Subscriber) -> None:
