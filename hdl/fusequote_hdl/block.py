@@ -4,10 +4,11 @@
 that runs in it is :mod:`fusequote_hdl.microcode`.
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .engines.rsa import RsaCheck
 from .engines.sha256 import SHA256
 from .fuses import FuseMacroSignature, Fuses
 from .keybox import KeyBox
@@ -17,6 +18,11 @@ from .ram import Ram
 from .sequencer import BANK_BYTES, MEMORY_BYTES, Sequencer
 
 __all__ = ["Block"]
+
+#: The longest command takes a third of 2^23 cycles.
+WATCHDOG_BITS = 23
+EVENT = 0x04
+POWER_ON, RESET, WATCHDOG = 0, 1, 2
 
 
 class Block(wiring.Component):
@@ -30,10 +36,16 @@ class Block(wiring.Component):
     hardware_entropy : bool
         What the identity register says of ``entropy``: True for a physical noise source, False (the default) for a
         simulated one.
+    multipliers : int
+        16-bit multipliers of the signature engine, 1 or 2.
+    watchdog_bits : int
+        A command that takes 2 to the power of this many cycles starts the chip anew (docs/chip.md, section 7).
     """
 
-    def __init__(self, *, hardware_entropy: bool = False):
+    def __init__(self, *, hardware_entropy: bool = False, multipliers: int = 1, watchdog_bits: int = WATCHDOG_BITS):
         self.program = assemble(hardware_entropy=hardware_entropy)
+        self.multipliers = multipliers
+        self.watchdog_bits = watchdog_bits
         self.workspace = Ram(MEMORY_BYTES)
         super().__init__({
             # Bytes from and to the host.
@@ -41,21 +53,25 @@ class Block(wiring.Component):
             "tx": Out(stream.Signature(8)),
             # Noise: 32 bytes are taken at each boot.
             "entropy": In(stream.Signature(8)),
+            # The noise source failed its health tests: the boot fails.
+            "entropy_failed": In(1),
             "fuse": Out(FuseMacroSignature()),
             # Nothing to do until a byte comes: the clock may stop.
             "idle": Out(1),
-            # RESET: the block starts over in this cycle. (At power-on it starts by itself.)
+            # RESET, or the watchdog: the block starts over in this cycle. (At power-on it starts by itself.)
             "booting": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.deframer = deframer = Deframer()
-        m.submodules.framer = framer = Framer()
-        m.submodules.sequencer = sequencer = Sequencer(self.program.words)
+        barks = Signal()
+        framer, sequencer, sha256, keybox, rsa = (
+            Framer(), Sequencer(self.program.words), SHA256(), KeyBox(), RsaCheck(multipliers=self.multipliers))
+        for name, part in (("framer", framer), ("sequencer", sequencer), ("sha256", sha256), ("keybox", keybox),
+                           ("rsa", rsa)):
+            m.submodules[name] = ResetInserter(barks)(part)
         m.submodules.workspace = workspace = self.workspace
-        m.submodules.sha256 = sha256 = SHA256()
-        m.submodules.keybox = keybox = KeyBox()
         m.submodules.fuses = fuses = Fuses()
         banks = [Ram(BANK_BYTES) for _ in range(2)]
         for i, bank in enumerate(banks):
@@ -88,6 +104,7 @@ class Block(wiring.Component):
                     sequencer.request.r_data.eq(bank.r_data),
                 ]
 
+        cause = Signal(range(3))
         m.d.comb += [
             workspace.en.eq(sequencer.workspace.en),
             workspace.w_en.eq(sequencer.workspace.w_en),
@@ -120,15 +137,44 @@ class Block(wiring.Component):
             keybox.fuse_rdata.eq(fuses.key_rdata),
             fuses.close_rpk.eq(sequencer.close_rpk),
             fuses.close_burn.eq(sequencer.close_burn),
-            fuses.reopen.eq(sequencer.reopen),
-            self.booting.eq(sequencer.reopen),
+            fuses.reopen.eq(self.booting),
+            self.booting.eq(sequencer.reopen | barks),
+
+            rsa.clear.eq(sequencer.rsa_clear),
+            sequencer.rsa_done.eq(rsa.done),
+            sequencer.rsa_valid.eq(rsa.valid),
+            sequencer.rsa_idle.eq(rsa.idle),
+            sequencer.entropy_failed.eq(self.entropy_failed),
+            sequencer.cause.eq(cause),
         ]
+        self._watchdog(m, sequencer, barks, cause)
+
+        # An EVENT request that waits: the first byte of its frame is its op.
+        event = Signal()
+        with m.If(deframer.w_en & (deframer.w_addr == 0)):
+            m.d.sync += event.eq(deframer.w_data == EVENT)
+        m.d.comb += sequencer.event.eq(event & deframer.frame.valid & (deframer.frame.payload.error == 0))
         wiring.connect(m, sequencer.sha_data, sha256.data)
         wiring.connect(m, sequencer.sha_load, sha256.load)
         wiring.connect(m, sha256.digest, sequencer.sha_digest)
+        wiring.connect(m, sequencer.rsa_load, rsa.load)
+        wiring.connect(m, rsa.result, sequencer.rsa_result)
         wiring.connect(m, sequencer.key_order, keybox.order)
         wiring.connect(m, sequencer.message, keybox.message)
         wiring.connect(m, keybox.tag, sequencer.tag)
 
         m.d.comb += self.idle.eq(sequencer.waiting & ~deframer.frame.valid & deframer.i.ready & ~framer.active)
         return m
+
+    def _watchdog(self, m, sequencer, barks, cause):
+        """Counts while the program runs and is not waiting for the link to take an answer."""
+        counter = Signal(self.watchdog_bits + 1)
+        with m.If(sequencer.waiting | barks):
+            m.d.sync += counter.eq(0)
+        with m.Elif(~sequencer.tx.valid | sequencer.tx.ready):
+            m.d.sync += counter.eq(counter + 1)
+        m.d.comb += barks.eq(counter[-1])
+        with m.If(barks):
+            m.d.sync += cause.eq(WATCHDOG)
+        with m.Elif(sequencer.reopen):
+            m.d.sync += cause.eq(RESET)

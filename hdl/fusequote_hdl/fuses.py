@@ -5,7 +5,8 @@ program of the block does, this controller keeps three rules:
 
 * the public port never shows a byte of the secret half (FUSE.SW_UNREADABLE);
 * the root provisioning key can be read, by the key port alone, only until ``close_rpk`` (FUSE.RPK_BOOT_ONLY);
-* after ``close_burn`` nothing but the life cycle byte can be burnt (FUSE.BURN_ONCE).
+* after ``close_burn`` nothing can be burnt but the life cycle, the CPUSVN generations and their bits, and, once the
+  life cycle has been burnt as scrapped in this boot, the secret half, to be made useless (FUSE.BURN_ONCE).
 
 Only ``reopen``, the start of a boot, lifts the latter two. docs/chip.md, section 1, has the fuse map.
 """
@@ -20,6 +21,8 @@ __all__ = ["FUSE_BYTES", "FuseMacroSignature", "Fuses", "RootKey"]
 FUSE_BYTES = 384
 #: Width of a fuse address; bit 8 selects the secret half.
 ADDRESS_BITS = 9
+#: Addresses: the life cycle, the bits of the CPUSVN generations; and of their rows, 0x080-0x0FF, the upper two bits.
+LIFE_CYCLE, GENERATIONS, CPUSVN_ROWS = 0x000, 0x001, 0b01
 
 
 class RootKey(enum.Enum, shape=1):
@@ -82,13 +85,20 @@ class Fuses(wiring.Component):
         m = Module()
         rpk_closed = Signal()
         burn_closed = Signal()
+        scrapped = Signal()
         with m.If(self.reopen):
-            m.d.sync += [rpk_closed.eq(0), burn_closed.eq(0)]
+            m.d.sync += [rpk_closed.eq(0), burn_closed.eq(0), scrapped.eq(0)]
         with m.Else():
             m.d.sync += [
                 rpk_closed.eq(rpk_closed | self.close_rpk),
                 burn_closed.eq(burn_closed | self.close_burn),
+                scrapped.eq(scrapped | (self.macro.pgm & (self.macro.addr == LIFE_CYCLE) & self.macro.wdata[7])),
             ]
+        # What may be burnt until the end.
+        open_end = Signal()
+        m.d.comb += open_end.eq(
+            (self.addr == LIFE_CYCLE) | (self.addr == GENERATIONS) | (self.addr[7:] == CPUSVN_ROWS)
+            | (self.addr[8] & scrapped))
 
         # What the byte now at macro.rdata may be shown to.
         show_public = Signal()
@@ -113,6 +123,6 @@ class Fuses(wiring.Component):
             m.d.comb += [
                 self.macro.addr.eq(self.addr),
                 self.macro.wdata.eq(self.wdata),
-                self.macro.pgm.eq(self.pgm & (~burn_closed | (self.addr == 0))),
+                self.macro.pgm.eq(self.pgm & (~burn_closed | open_end)),
             ]
         return m

@@ -23,10 +23,12 @@ over VECs, so that several checks can share one branch, and every branch sets th
 
 from amaranth.lib import enum
 
-__all__ = ["Control", "Cond", "Dst", "Fn", "KeyOp", "Port", "Src", "Unit", "WORD_BITS"]
+__all__ = ["Control", "Cond", "Dst", "Fn", "KeyOp", "Port", "Src", "TRAP_VECTOR", "Unit", "WORD_BITS"]
 
 #: Width of a program word, in bits.
 WORD_BITS = 16
+#: Where the TRAP instructions go on; the two words before it are the start.
+TRAP_VECTOR = 2
 
 
 class Fn(enum.Enum, shape=3):
@@ -59,7 +61,7 @@ class Src(enum.Enum, shape=2):
     LIT = 3
 
 
-class Port(enum.Enum, shape=3):
+class Port(enum.Enum, shape=4):
     """Streams that a VEC can read."""
 
     #: the 16 bytes of a MAC
@@ -78,6 +80,10 @@ class Port(enum.Enum, shape=3):
     N = 6
     #: the slot register
     S = 7
+    #: the signed block that the signature engine recovered, low byte first; only when RSA_VALID
+    RSA = 8
+    #: why the block started
+    CAUSE = 9
 
 
 class Dst(enum.Enum, shape=4):
@@ -100,6 +106,10 @@ class Dst(enum.Enum, shape=4):
     S = 10
     N_LOW = 11
     N_HIGH = 12
+    #: the signature engine
+    RSA = 13
+    #: memory, and D moves down
+    MEM_DOWN = 14
 
 
 class Control(enum.Enum, shape=5):
@@ -141,9 +151,15 @@ class Control(enum.Enum, shape=5):
     FUSEL = 20
     #: fuse pointer := immediate, secret half (can be burnt there, never read)
     FUSEH = 21
+    #: end the command: X := immediate, go on at TRAP_VECTOR; always, and by Z and C as branches do
+    TRAP = 22
+    TRAP_Z = 23
+    TRAP_NZ = 24
+    TRAP_C = 25
+    TRAP_NC = 26
 
 
-class Cond(enum.Enum, shape=3):
+class Cond(enum.Enum, shape=4):
     """Conditions of BR."""
 
     ALWAYS = 0
@@ -155,9 +171,16 @@ class Cond(enum.Enum, shape=3):
     BAD = 5
     #: it was too long
     LONG = 6
+    #: an EVENT request waits
+    EVENT = 7
+    #: the signature engine has no verdict yet; it has, and the signature is good
+    RSA_BUSY = 8
+    RSA_VALID = 9
+    #: the noise source failed its health tests: what it gives is not noise
+    NO_ENTROPY = 10
 
 
-class Unit(enum.Enum, shape=3):
+class Unit(enum.Enum, shape=4):
     """What UNIT does."""
 
     SHA_INIT = 0
@@ -167,12 +190,14 @@ class Unit(enum.Enum, shape=3):
     CMAC_CLEAR = 2
     #: close the root provisioning key until the next boot
     CLOSE_RPK = 3
-    #: no fuse but the life cycle can be burnt until the next boot
+    #: from now on only what :mod:`fusequote_hdl.fuses` names can be burnt, until the next boot
     CLOSE_FUSES = 4
     CYCLES_START = 5
     CYCLES_STOP = 6
     #: start again at address 0, with everything open
     REBOOT = 7
+    #: wipe the signature engine, if it was used
+    RSA_CLEAR = 8
 
 
 class KeyOp(enum.Enum, shape=4):

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .isa import WORD_BITS, Cond, Control, Dst, Fn, KeyOp, Port, Src, Unit
+from .isa import TRAP_VECTOR, WORD_BITS, Cond, Control, Dst, Fn, KeyOp, Port, Src, Unit
 from .keybox import KeyOrder
 
 __all__ = ["ADDRESS_BITS", "MEMORY_BYTES", "MemorySignature", "Sequencer", "TxByte"]
@@ -84,6 +84,12 @@ class Sequencer(wiring.Component):
             "sha_init": Out(1),
             "sha_clear": Out(1),
             "sha_idle": In(1),
+            "rsa_load": Out(stream.Signature(8)),
+            "rsa_result": In(stream.Signature(8)),
+            "rsa_done": In(1),
+            "rsa_valid": In(1),
+            "rsa_clear": Out(1),
+            "rsa_idle": In(1),
             "key_order": Out(stream.Signature(KeyOrder)),
             "message": Out(stream.Signature(8)),
             "tag": In(stream.Signature(8)),
@@ -97,6 +103,12 @@ class Sequencer(wiring.Component):
             "close_burn": Out(1),
             "reopen": Out(1),
             "entropy": In(stream.Signature(8)),
+            # The noise source failed: it is waited for no more.
+            "entropy_failed": In(1),
+            # An EVENT request waits behind the one that runs.
+            "event": In(1),
+            # Why the block started (link.md 3.1).
+            "cause": In(2),
             # Waiting for a request.
             "waiting": Out(1),
         })
@@ -143,7 +155,8 @@ class Sequencer(wiring.Component):
         control = Signal(Control)
         immediate = Signal(8)
         port = Signal(Port)
-        m.d.comb += port.eq(immediate[:3])
+        m.d.comb += port.eq(immediate[:4])
+        rsa_used = Signal()
         count = Signal(LENGTH_BITS)
         position = Signal(5)
 
@@ -227,7 +240,7 @@ class Sequencer(wiring.Component):
                     with m.Case(Port.FUSE):
                         m.d.comb += [b.eq(self.fuse_rdata), b_valid.eq(fuse_valid)]
                     with m.Case(Port.ENTROPY):
-                        m.d.comb += [b.eq(self.entropy.payload), b_valid.eq(self.entropy.valid)]
+                        m.d.comb += [b.eq(self.entropy.payload), b_valid.eq(self.entropy.valid | self.entropy_failed)]
                     with m.Case(Port.CYCLES):
                         m.d.comb += [b.eq(cycles.word_select(position[:2], 8)), b_valid.eq(1)]
                     with m.Case(Port.X):
@@ -236,6 +249,10 @@ class Sequencer(wiring.Component):
                         m.d.comb += [b.eq(Mux(position[0], n[8:], n[:8])), b_valid.eq(1)]
                     with m.Case(Port.S):
                         m.d.comb += [b.eq(slot), b_valid.eq(1)]
+                    with m.Case(Port.RSA):
+                        m.d.comb += [b.eq(self.rsa_result.payload), b_valid.eq(self.rsa_result.valid)]
+                    with m.Case(Port.CAUSE):
+                        m.d.comb += [b.eq(self.cause), b_valid.eq(1)]
 
         # Where the result goes, and whether it is taken. On its way to an engine it rests in a register, for what the
         # engines do with it in the cycle in which they take it is long enough by itself.
@@ -246,13 +263,15 @@ class Sequencer(wiring.Component):
         leaving_to = Signal(Dst)
         leaving_valid = Signal()
         leaving_taken = Signal()
-        to_engine = Signal()
+        to_engine, to_memory = Signal(), Signal()
         m.d.comb += [
-            to_engine.eq(_one_of(dst, Dst.CMAC, Dst.SHA, Dst.SHA_STATE, Dst.TX, Dst.TX_LAST)),
+            to_engine.eq(_one_of(dst, Dst.CMAC, Dst.SHA, Dst.SHA_STATE, Dst.RSA, Dst.TX, Dst.TX_LAST)),
+            to_memory.eq(_one_of(dst, Dst.MEM, Dst.MEM_DOWN)),
             taken.eq(~to_engine | ~leaving_valid | leaving_taken),
             self.message.payload.eq(leaving),
             self.sha_data.payload.eq(leaving),
             self.sha_load.payload.eq(leaving),
+            self.rsa_load.payload.eq(leaving),
             self.tx.payload.data.eq(leaving),
             self.tx.payload.last.eq(leaving_last),
             self.fuse_wdata.eq(result),
@@ -265,6 +284,9 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.sha_data.valid.eq(leaving_valid), leaving_taken.eq(self.sha_data.ready)]
             with m.Case(Dst.SHA_STATE):
                 m.d.comb += [self.sha_load.valid.eq(leaving_valid), leaving_taken.eq(self.sha_load.ready)]
+            with m.Case(Dst.RSA):
+                m.d.comb += [self.rsa_load.valid.eq(leaving_valid), leaving_taken.eq(self.rsa_load.ready)]
+                m.d.sync += rsa_used.eq(rsa_used | leaving_valid)
             with m.Default():
                 m.d.comb += [self.tx.valid.eq(leaving_valid), leaving_taken.eq(self.tx.ready)]
         with m.If(working & b_valid & taken & to_engine):
@@ -278,6 +300,7 @@ class Sequencer(wiring.Component):
             m.d.sync += leaving_valid.eq(0)
 
         fetches = Signal()
+        trapped = Signal()
         with m.FSM(name="state") as fsm:
             with m.State("START"):
                 # ``word`` is not there yet in the first cycle.
@@ -338,11 +361,28 @@ class Sequencer(wiring.Component):
                                     m.next = "UNIT"
                                 with m.Case(Control.WAIT):
                                     m.next = "WAIT"
+                                with m.Case(Control.TRAP):
+                                    m.d.comb += trapped.eq(1)
+                                with m.Case(Control.TRAP_Z):
+                                    m.d.comb += trapped.eq(zero)
+                                with m.Case(Control.TRAP_NZ):
+                                    m.d.comb += trapped.eq(~zero)
+                                with m.Case(Control.TRAP_C):
+                                    m.d.comb += trapped.eq(carry)
+                                with m.Case(Control.TRAP_NC):
+                                    m.d.comb += trapped.eq(~carry)
                                 with m.Case(Control.BR, Control.CALL, Control.DJY, Control.KEY, Control.LEN,
                                             Control.SETN):
                                     m.next = "SECOND"
                                 with m.Default():
                                     pass
+
+                            with m.If(_one_of(Control(word[8:13]), Control.TRAP, Control.TRAP_Z, Control.TRAP_NZ,
+                                              Control.TRAP_C, Control.TRAP_NC)):
+                                m.d.sync += [zero.eq(1), carry.eq(0)]
+                            with m.If(trapped):
+                                m.d.comb += next_pc.eq(TRAP_VECTOR)
+                                m.d.sync += x.eq(word[:8])
 
             with m.State("SECOND"):
                 m.d.comb += next_pc.eq(after)
@@ -351,7 +391,7 @@ class Sequencer(wiring.Component):
                 with m.Switch(control):
                     with m.Case(Control.BR):
                         holds = Signal()
-                        with m.Switch(Cond(immediate[:3])):
+                        with m.Switch(Cond(immediate[:4])):
                             with m.Case(Cond.ALWAYS):
                                 m.d.comb += holds.eq(1)
                             with m.Case(Cond.Z):
@@ -366,6 +406,14 @@ class Sequencer(wiring.Component):
                                 m.d.comb += holds.eq(frame_error == 1)
                             with m.Case(Cond.LONG):
                                 m.d.comb += holds.eq(frame_error == 2)
+                            with m.Case(Cond.EVENT):
+                                m.d.comb += holds.eq(self.event)
+                            with m.Case(Cond.RSA_BUSY):
+                                m.d.comb += holds.eq(~self.rsa_done)
+                            with m.Case(Cond.RSA_VALID):
+                                m.d.comb += holds.eq(self.rsa_valid)
+                            with m.Case(Cond.NO_ENTROPY):
+                                m.d.comb += holds.eq(self.entropy_failed)
                         m.d.sync += [zero.eq(1), carry.eq(0)]
                         with m.If(holds):
                             m.d.comb += next_pc.eq(target)
@@ -438,12 +486,13 @@ class Sequencer(wiring.Component):
                     self.tag.ready.eq((src == Src.PORT) & (port == Port.TAG) & taken),
                     digest_taken.eq((src == Src.PORT) & (port == Port.DIGEST) & taken),
                     self.entropy.ready.eq((src == Src.PORT) & (port == Port.ENTROPY) & taken),
+                    self.rsa_result.ready.eq((src == Src.PORT) & (port == Port.RSA) & taken),
                 ]
                 m.d.sync += fuse_valid.eq(1)
                 # The memory port must not wait for ``b_valid``, which comes late. A write is repeated until its byte is
                 # there; the next byte is fetched ahead only when the memory is free and B is no stream.
-                m.d.comb += fetches.eq((dst != Dst.MEM) & (src != Src.PORT) & (uses_a | (src == Src.MEM)))
-                with m.If(dst == Dst.MEM):
+                m.d.comb += fetches.eq(~to_memory & (src != Src.PORT) & (uses_a | (src == Src.MEM)))
+                with m.If(to_memory):
                     m.d.comb += [access.eq(1), writing.eq(1), address.eq(pointer_d)]
                 with m.Else():
                     m.d.comb += [access.eq(fetches & taken), address.eq(Mux(uses_a, pointer_a, pointer_b))]
@@ -455,8 +504,8 @@ class Sequencer(wiring.Component):
                         position.eq(position + 1),
                     ]
                     with m.Switch(dst):
-                        with m.Case(Dst.MEM):
-                            m.d.sync += pointer_d.eq(pointer_d + 1)
+                        with m.Case(Dst.MEM, Dst.MEM_DOWN):
+                            m.d.sync += pointer_d.eq(pointer_d + Mux(dst == Dst.MEM, 1, (1 << ADDRESS_BITS) - 1))
                         with m.Case(Dst.FUSE):
                             m.d.comb += self.fuse_pgm.eq(1)
                             m.d.sync += fuse_pointer.eq(fuse_pointer + 1)
@@ -494,7 +543,7 @@ class Sequencer(wiring.Component):
 
             with m.State("UNIT"):
                 unit = Signal(Unit)
-                m.d.comb += unit.eq(immediate[:3])
+                m.d.comb += unit.eq(immediate[:4])
                 m.next = "DECODE"
                 with m.Switch(unit):
                     with m.Case(Unit.SHA_INIT):
@@ -506,6 +555,10 @@ class Sequencer(wiring.Component):
                         m.next = "CLEARING"
                     with m.Case(Unit.CMAC_CLEAR):
                         m.d.comb += self.cmac_clear.eq(1)
+                        m.next = "CLEARING"
+                    with m.Case(Unit.RSA_CLEAR):
+                        m.d.comb += self.rsa_clear.eq(rsa_used)
+                        m.d.sync += rsa_used.eq(0)
                         m.next = "CLEARING"
                     with m.Case(Unit.CLOSE_RPK):
                         m.d.comb += self.close_rpk.eq(1)
@@ -523,7 +576,7 @@ class Sequencer(wiring.Component):
                 # One cycle for the engine to leave idle, then until it is back.
                 m.next = "CLEARED"
             with m.State("CLEARED"):
-                with m.If(self.sha_idle & self.cmac_idle):
+                with m.If(self.sha_idle & self.cmac_idle & self.rsa_idle):
                     m.next = "DECODE"
 
             with m.State("WAIT"):

@@ -24,7 +24,8 @@ def test_a_derived_key_leaves_the_key_box_in_egetkey_alone():
 
 def test_the_root_provisioning_key_is_used_at_boot_alone():
     """FUSE.RPK_BOOT_ONLY: and it is closed before the first request is waited for."""
-    assert moves("KEY RPK_KEY") == ["boot"]
+    # The chains of the ratchet, and the key that the maker authorises with.
+    assert moves("KEY RPK_KEY") == ["boot", "boot"]
     close = isa.Control.UNIT.value << 8 | isa.Unit.CLOSE_RPK.value
     assert close in PROGRAM.words[PROGRAM.labels["boot_end"]:PROGRAM.labels["random"]]
     waits = [i for i in instructions() if PROGRAM.words[i] >> 8 == isa.Control.WAIT.value]
@@ -61,14 +62,18 @@ def following(address):
     control = isa.Control(word >> 8 & 31)
     if control is isa.Control.RET:
         return []
+    if control is isa.Control.TRAP:
+        return [isa.TRAP_VECTOR]
+    if control in (isa.Control.TRAP_Z, isa.Control.TRAP_NZ, isa.Control.TRAP_C, isa.Control.TRAP_NC):
+        return [isa.TRAP_VECTOR, address + 1]
     if control is isa.Control.BR:
         target = PROGRAM.words[address + 1]
-        return [target] if word & 7 == isa.Cond.ALWAYS.value else [target, address + 2]
+        return [target] if word & 15 == isa.Cond.ALWAYS.value else [target, address + 2]
     if control in (isa.Control.CALL, isa.Control.DJY):
         return [PROGRAM.words[address + 1], address + 2]
     if control in (isa.Control.KEY, isa.Control.LEN, isa.Control.SETN):
         return [address + 2]
-    if control is isa.Control.UNIT and word & 7 == isa.Unit.REBOOT.value:
+    if control is isa.Control.UNIT and word & 15 == isa.Unit.REBOOT.value:
         return [0]
     return [address + 1]
 
@@ -124,13 +129,16 @@ def test_every_command_and_status_of_the_link_has_its_place():
 
 def test_regions_of_the_map_do_not_overlap():
     """Fields of the slot and of the globals, in order of address, end before the next begins."""
-    slot = [(at.STATE, 1), (at.OPEN_TYPE, 1), (at.EID, 8), (at.OPEN_PAGE, 8), (at.MEASUREMENT, 32), (at.BLOCKS, 8),
+    slot = [(at.STATE, 1), (at.OPEN_TYPE, 1), (at.ENTRY_KEYS, 1), (at.EID, 8), (at.OPEN_PAGE, 8), (at.MEASUREMENT, 32), (at.BLOCKS, 8),
             (at.ISVFAMILYID, 16), (at.ISVEXTPRODID, 16), (at.TCS_COPY, at.TCS_COPY_BYTES),
-            (at.TCS, at.TCS_PER_SLOT * at.TCS_BYTES), (at.PADDING, at.PADDING_BYTES), (at.SLOT_BYTES, 0)]
+            (at.ENTRY_HASH, 32), (at.NONCE, 16), (at.NONCE_SET, 1),
+            (at.TCS, at.TCS_PER_SLOT * at.TCS_BYTES), (at.PADDING, at.PADDING_BYTES),
+            (at.CHAIN_LINKS, at.TCS_PER_SLOT * 64), (at.SLOT_BYTES, 0)]
     scratch = [(at.KD, at.KD_BYTES), (at.KD_WITH_FUSES, 1), (at.KD_OWN_PADDING, 1), (at.FOUND_SLOT, 1),
                (at.FOUND_TCS, 1), (at.FOUND, 1), (at.TEMP, at.TEMP_BYTES), (at.STEPS, 16), (at.OPEN_LENGTH, 2),
-               (at.RANDOM, 16), (at.GENERATIONS_NOW, 1), (at.TMP_MRENCLAVE, 32), (at.TMP_MRSIGNER, 32),
-               (at.SVN_NOW, 16), (at.SCRATCH + at.SCRATCH_BYTES, 0)]
+               (at.TICKETED_LENGTH, 2), (at.TICKETED_EXTRA, 2), (at.TICKETED_BITS, 2), (at.RANDOM, 16), (at.GENERATIONS_NOW, 1), (at.TMP_MRENCLAVE, 32), (at.TMP_MRSIGNER, 32),
+               (at.SVN_NOW, 16), (at.SVN_NUMBER, 1), (at.SVN_BIT, 1), (at.SVN_ROW, 16),
+               (at.RECOVERED, at.RECOVERED_BYTES), (at.TMP_HASH, 32), (at.NEXT_LINK, 32), (at.SCRATCH + at.SCRATCH_BYTES, 0)]
     globals_ = [(at.LEPUBKEYHASH, 32), (at.OWNEREPOCH, 16), (at.CPUSVN, 16), (at.REPORT_KEYID, 32), (at.NEXT_EID, 8),
                 (at.DEVICE_ID, 16), (at.LAST_SEQ, 1), (at.OWNEREPOCH_SET, 1), (at.READY, 1), (at.LIFE_CYCLE, 1),
                 (at.GENERATIONS, 1), (at.OPTIONS, 1), (at.MAP_VERSION, 1), (at.BOOT_FAILED, 1), (at.KEPT_LENGTH, 2),

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-from . import boot, building, dispatch, entry, fusing, keys, launch
+from ..engines.entropy import ENTROPY_BYTES
+from . import boot, building, dispatch, entry, fusing, keys, launch, proof, status
 from .asm import Assembler, Program
 
 __all__ = ["Assembler", "Program", "assemble"]
+
+#: What a boot takes of a simulated source (docs/link.md, section 4).
+SIMULATED_ENTROPY_BYTES = 32
 
 
 def assemble(*, hardware_entropy: bool = False) -> Program:
@@ -17,14 +21,18 @@ def assemble(*, hardware_entropy: bool = False) -> Program:
     Parameters
     ----------
     hardware_entropy : bool
-        Sets the capability bit that says so.
+        Sets the capability bit that says so, and takes as many bytes at boot as a ring oscillator needs.
     """
-    asm = Assembler()
-    boot.emit(asm)
+    asm = Assembler(status.FAIL)
+    asm.leaf("start")
+    asm.jump("boot")
+    status.emit(asm)
+    boot.emit(asm, entropy_bytes=ENTROPY_BYTES if hardware_entropy else SIMULATED_ENTROPY_BYTES)
     dispatch.emit(asm, hardware_entropy=hardware_entropy)
     fusing.emit(asm)
     building.emit(asm)
     launch.emit(asm)
     entry.emit(asm)
+    proof.emit(asm)
     keys.emit(asm)
     return asm.program()

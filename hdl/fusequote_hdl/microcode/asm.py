@@ -13,6 +13,8 @@ __all__ = ["Assembler", "Program"]
 
 MAX_COUNT = 4095
 ADDRESS_LIMIT = 0x4000
+_TRAPS = {Cond.ALWAYS: Control.TRAP, Cond.Z: Control.TRAP_Z, Cond.NZ: Control.TRAP_NZ, Cond.C: Control.TRAP_C,
+          Cond.NC: Control.TRAP_NC}
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,16 @@ class Program:
 class Assembler:
     """Collects instructions; labels are strings and may be used before they are placed.
 
+    ``traps``: labels that end a command -> immediate of the TRAP that goes there.
+
     Raises
     ------
     ValueError
         For an operand that does not fit, a label placed twice, or (in :meth:`program`) one never placed.
     """
 
-    def __init__(self):
+    def __init__(self, traps: dict[str, int] | None = None):
+        self._traps = traps or {}
         self._words: list[int | tuple[str, int]] = []
         self._labels: dict[str, int] = {}
         self._fresh = 0
@@ -230,7 +235,10 @@ class Assembler:
     # -- control ----------------------------------------------------------------------------------------------
 
     def branch(self, cond: Cond, label: str) -> None:
-        """Branch when ``cond``; afterwards, either way, Z = 1 and C = 0."""
+        """Branch when ``cond``; afterwards, either way, Z = 1 and C = 0. To the end of a command it is one word."""
+        if label in self._traps:
+            self.control(_TRAPS[cond], self._traps[label])
+            return
         self.control(Control.BR, cond.value)
         self._target(label)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..isa import Control, Dst, Fn, KeyOp, Port, Src, Unit
+from ..isa import Cond, Control, Dst, Fn, KeyOp, Port, Src, Unit
 from . import map as at
 from .asm import Assembler
 
-__all__ = ["emit", "emit_walk"]
+__all__ = ["emit", "emit_walk", "for_generations", "for_x"]
 
 RNG_OUT = b"FQ-RNG-OUT".ljust(16, b"\0")
+MAKER = b"FQ-MAKER".ljust(16, b"\0")
 RNG_NEXT = b"FQ-RNG-NEXT".ljust(16, b"\0")
 SVN = b"FQ-SVN"
 STEP = b"FQ-STEP"
@@ -42,16 +43,20 @@ def for_x(asm: Assembler, count: int, body, *, first: int = 0) -> None:
     asm.unless_zero(loop)
 
 
-def emit(asm: Assembler) -> None:
-    """Boot, and the subroutines that boot shares with the leaves."""
+def emit(asm: Assembler, *, entropy_bytes: int) -> None:
+    """Boot, which takes ``entropy_bytes`` of noise, and the subroutines that it shares with the leaves."""
     asm.leaf("boot")
     asm.fill(at.GLOBALS, 4095)
     asm.fill(None, 1)
+    # After the watchdog a request may still be there.
+    asm.set_n(at.BANK_WIPE)
+    asm.fill(at.REQUEST, 0)
     for slot in range(at.SLOTS):
         asm.control(Control.SETS, slot)
         asm.fill(0, at.SLOT_BYTES)
     asm.unit(Unit.SHA_CLEAR)
     asm.unit(Unit.CMAC_CLEAR)
+    asm.unit(Unit.RSA_CLEAR)
     for_x(asm, at.KEY_SLOT_COUNT, lambda: asm.key(KeyOp.ZERO_SLOT, dst=0, dst_x=True))
 
     asm.control(Control.FUSEL, 0)
@@ -60,7 +65,7 @@ def emit(asm: Assembler) -> None:
     asm.take(at.DEVICE_ID, Port.FUSE, 16)
 
     asm.key(KeyOp.ZERO_KEY)
-    asm.vec(Fn.PASSB, Src.PORT, Dst.CMAC, 32, Port.ENTROPY.value)
+    asm.vec(Fn.PASSB, Src.PORT, Dst.CMAC, entropy_bytes, Port.ENTROPY.value)
     asm.send(Dst.CMAC, at.DEVICE_ID, 16)
     asm.key(KeyOp.END)
     asm.key(KeyOp.TAG_SLOT, dst=at.KEY_RNG)
@@ -69,8 +74,8 @@ def emit(asm: Assembler) -> None:
     asm.call("random")
     asm.copy(at.NEXT_EID, at.RANDOM, 8)
 
-    # Do the fuses make sense?
-    asm.flags()
+    # Noise, and fuses that make sense?
+    asm.branch(Cond.NO_ENTROPY, "boot_failed")
     asm.check_zero(at.LIFE_CYCLE, 1)
     asm.if_zero("boot_blank")
     asm.check_byte(at.MAP_VERSION, at.FUSE_MAP_VERSION)
@@ -103,6 +108,11 @@ def emit(asm: Assembler) -> None:
     asm.a(at.CPUSVN)
     asm.vec(Fn.XOR, Src.IMM, Dst.MEM, 16, 0xFF)
     asm.b(at.STEPS)
+
+    asm.key(KeyOp.RPK_KEY)
+    asm.send_literal(Dst.CMAC, MAKER)
+    asm.key(KeyOp.END)
+    asm.key(KeyOp.TAG_SLOT, dst=at.KEY_MAKER)
 
     def chain():
         asm.key(KeyOp.RPK_KEY)
@@ -138,24 +148,44 @@ def emit(asm: Assembler) -> None:
     asm.key(KeyOp.TAG_SLOT, dst=at.KEY_RNG)
     asm.ret()
 
-    # SVN_NOW := the CPUSVN of the last generation burnt, 0 when there is none, X := its number from 1, or 0; reads the
-    # fuses themselves.
+    # SVN_NOW := the CPUSVN of the last generation burnt, 0 when there is none, X and SVN_NUMBER := its number from 1,
+    # or 0; reads the fuses themselves.
     asm.label("current_svn")
     asm.control(Control.FUSEL, 1)
     asm.take(at.GENERATIONS_NOW, Port.FUSE, 1)
+    asm.fill(at.SVN_NOW, 17)
+
+    def generation(following: str) -> None:
+        asm.flags()
+        asm.a(at.GENERATIONS_NOW)
+        asm.b(at.SVN_BIT)
+        asm.vec(Fn.AND, Src.MEM, Dst.NONE, 1)
+        asm.if_zero(following)
+        asm.copy(at.SVN_NOW, at.SVN_ROW, 16)
+        asm.take(None, Port.X, 1)
+
+    for_generations(asm, generation)
+    asm.get(Dst.X, at.SVN_NUMBER)
     asm.flags()
-    for generation in reversed(range(at.CPUSVN_GENERATIONS)):
-        asm.check_bits(at.GENERATIONS_NOW, 1 << generation)
-        asm.unless_zero(f"generation_{generation}")
-    asm.fill(at.SVN_NOW, 16)
+    asm.ret()
+
+
+def for_generations(asm: Assembler, body) -> None:
+    """For each CPUSVN generation: SVN_ROW := its row, SVN_BIT := its bit, X := its number from 1; ``body(following)``.
+
+    The fuse pointer stands behind the row. ``body`` may branch to ``following``.
+    """
+    loop, following = asm.fresh("generation"), asm.fresh("following")
+    asm.fill(at.SVN_BIT, 1, 1)
+    asm.control(Control.FUSEL, 0x80)
     asm.control(Control.SETX, 0)
-    asm.ret()
-    for generation in range(at.CPUSVN_GENERATIONS):
-        asm.label(f"generation_{generation}")
-        asm.control(Control.FUSEL, 0x80 + 16 * generation)
-        asm.control(Control.SETX, generation + 1)
-        asm.jump("svn_from_fuses")
-    asm.label("svn_from_fuses")
-    asm.take(at.SVN_NOW, Port.FUSE, 16)
+    asm.label(loop)
+    asm.take(at.SVN_ROW, Port.FUSE, 16)
+    asm.control(Control.INCX)
+    body(following)
+    asm.label(following)
     asm.flags()
-    asm.ret()
+    asm.combine(Fn.ADD, at.SVN_BIT, at.SVN_BIT, at.SVN_BIT, 1)
+    asm.flags()
+    asm.control(Control.CMPX, at.CPUSVN_GENERATIONS)
+    asm.unless_zero(loop)

@@ -22,7 +22,6 @@ def emit(asm: Assembler) -> None:
 
     asm.leaf("EREMOVE")
     need_length(asm, at.HANDLE_BYTES)
-    need_ready(asm)
     asm.call("find_slot")
     for tcs in range(at.TCS_PER_SLOT):
         asm.check_byte(at.TCS + tcs * at.TCS_BYTES + at.TCS_STATE, at.TCS_ACTIVE)
@@ -30,8 +29,9 @@ def emit(asm: Assembler) -> None:
     asm.fill(0, at.SLOT_BYTES)
     asm.jump("answer_empty")
 
-    # Selects the slot of the handle at the start of the body, or ends the command with #PF.
+    # Selects the slot of the handle at the start of the body, or ends the command: life cycle, #PF.
     asm.label("find_slot")
+    need_ready(asm)
     asm.check_bits(at.BODY, 0xFF & ~(at.SLOTS - 1))
     asm.unless_zero("fail_pf")
     asm.get(Dst.S, at.BODY)

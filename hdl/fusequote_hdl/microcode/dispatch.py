@@ -6,27 +6,22 @@ from ..isa import Cond, Control, Dst, Fn, Port, Src, Unit
 from . import map as at
 from .asm import Assembler
 
-__all__ = ["NUMBERED", "STATUS", "UNNUMBERED", "emit"]
+__all__ = ["NUMBERED", "UNNUMBERED", "emit"]
 
-UNNUMBERED = {0x01: "IDENTIFY", 0x02: "CYCLES", 0x03: "RESET"}
+UNNUMBERED = {0x01: "IDENTIFY", 0x02: "CYCLES", 0x03: "RESET", 0x04: "EVENT"}
 NUMBERED = {
-    0x10: "FUSE_STATUS", 0x11: "FUSE_MANUFACTURE", 0x12: "FUSE_LOCK",
-    0x14: "SET_LEPUBKEYHASH", 0x15: "SET_OWNEREPOCH", 0x16: "SLOT_INFO",
+    0x10: "FUSE_STATUS", 0x11: "FUSE_MANUFACTURE", 0x12: "FUSE_LOCK", 0x13: "FUSE_RAISE_SVN",
+    0x14: "SET_LEPUBKEYHASH", 0x15: "SET_OWNEREPOCH", 0x16: "SLOT_INFO", 0x17: "FUSE_SCRAP",
     0x20: "ECREATE", 0x21: "EADD", 0x22: "EEXTEND", 0x23: "EINIT", 0x24: "EREMOVE", 0x25: "EENTER",
-    0x26: "EEXIT", 0x27: "EREPORT", 0x28: "EGETKEY", 0x29: "AEX", 0x2A: "ERESUME",
+    0x26: "EEXIT", 0x27: "EREPORT", 0x28: "EGETKEY", 0x29: "AEX", 0x2A: "ERESUME", 0x2B: "ECHALLENGE",
     0x30: "VERIFYREPORT",
-}
-#: Label that ends a command with it -> status.
-STATUS = {
-    "sig_struct": 0x0001, "attribute": 0x0002, "measurement": 0x0004, "enclave_act": 0x000E, "einittoken": 0x0010,
-    "cpusvn": 0x0020, "isvsvn": 0x0040, "keyname": 0x0100,
-    "unknown_command": 0x4001, "bad_length": 0x4002, "life_cycle": 0x4011, "no_slot": 0x4012, "no_tcs": 0x4013,
-    "boot": 0x4014, "gp": 0x800D, "pf": 0x800E,
 }
 LINK_UNKNOWN_COMMAND, LINK_BAD_LENGTH = 0x4001, 0x4002
 LINK_BAD_FRAME, LINK_TOO_LONG, LINK_OUT_OF_SEQUENCE, LINK_ANSWER_GONE = 0x4003, 0x4004, 0x4005, 0x4006
 MAGIC = b"FQ-EMUL\0"
+CAPABILITY_SIGNATURE_ENFORCED = 1 << 0
 CAPABILITY_HARDWARE_ENTROPY = 1 << 1
+CAPABILITY_SIGNED_ENTRY = 1 << 2
 CAPABILITY_LEPUBKEYHASH_LOCKED = 1 << 4
 
 
@@ -42,6 +37,12 @@ def emit(asm: Assembler, *, hardware_entropy: bool) -> None:
     asm.take(at.SIDE + 4, Port.CYCLES, 4)
     asm.set_n(4 + 4)
     asm.jump("send_side")
+
+    # It does its work by waiting: EINIT looks for it.
+    asm.leaf("EVENT")
+    asm.need_length(2)
+    asm.unless_zero("side_bad_length")
+    asm.jump("send_side_status")
 
     asm.leaf("RESET")
     asm.need_length(2)
@@ -87,16 +88,12 @@ def _main(asm: Assembler) -> None:
     asm.flags()
     asm.check_zero(at.BOOT_FAILED, 1)
     asm.unless_zero("fail_boot")
-    for op, name in NUMBERED.items():
-        asm.check_byte(at.OP, op)
-        asm.if_zero(name)
+    _by_op(asm, NUMBERED)
     asm.jump("fail_unknown_command")
 
     asm.leaf("unnumbered")
     asm.call("side_header")
-    for op, name in UNNUMBERED.items():
-        asm.check_byte(at.OP, op)
-        asm.if_zero(name)
+    _by_op(asm, UNNUMBERED)
     asm.literal(at.SIDE + 2, LINK_UNKNOWN_COMMAND.to_bytes(2, "little"))
     asm.jump("send_side_status")
 
@@ -132,6 +129,15 @@ def _main(asm: Assembler) -> None:
         asm.jump("main")
 
 
+def _by_op(asm: Assembler, leaves: dict[int, str]) -> None:
+    """On to the leaf of the request's op. Flags are fresh."""
+    asm.get(Dst.X, at.OP)
+    asm.flags()
+    for op, name in leaves.items():
+        asm.control(Control.CMPX, op)
+        asm.if_zero(name)
+
+
 def _endings(asm: Assembler) -> None:
     asm.leaf("endings")
     # A command ends here: N bytes of OUT, header and all, are the answer.
@@ -144,6 +150,7 @@ def _endings(asm: Assembler) -> None:
     asm.fill(at.SCRATCH, at.SCRATCH_BYTES)
     asm.unit(Unit.CMAC_CLEAR)
     asm.unit(Unit.SHA_CLEAR)
+    asm.unit(Unit.RSA_CLEAR)
     asm.jump("main")
 
     # The same for an answer that nothing may keep.
@@ -157,11 +164,6 @@ def _endings(asm: Assembler) -> None:
     asm.label("answer_empty")
     asm.set_n(4)
     asm.jump("answer")
-
-    for name, status in STATUS.items():
-        asm.label(f"fail_{name}")
-        asm.literal(at.OUT_STATUS, status.to_bytes(2, "little"))
-        asm.jump("answer_empty")
 
     # The rest is for answers beside the kept one.
     asm.label("side_header")
@@ -190,7 +192,8 @@ def _endings(asm: Assembler) -> None:
 
 
 def _identify(asm: Assembler, hardware_entropy: bool) -> None:
-    capabilities = CAPABILITY_HARDWARE_ENTROPY if hardware_entropy else 0
+    capabilities = CAPABILITY_SIGNATURE_ENFORCED | CAPABILITY_SIGNED_ENTRY
+    capabilities |= CAPABILITY_HARDWARE_ENTROPY if hardware_entropy else 0
     asm.leaf("IDENTIFY")
     asm.need_length(2)
     asm.unless_zero("side_bad_length")
@@ -216,6 +219,7 @@ def _identify(asm: Assembler, hardware_entropy: bool) -> None:
     asm.call("current_svn")
     asm.copy(at.SIDE + 4 + 40, at.SVN_NOW, 16)
     asm.copy(None, at.READY, 1)
+    asm.take(None, Port.CAUSE, 1)
     asm.set_n(4 + 64)
     asm.jump("send_side")
 

@@ -6,6 +6,7 @@ from ..isa import Cond, Control, Dst, Fn, Port, Src
 from . import map as at
 from .asm import Assembler
 from .fusing import need_length, need_ready
+from .proof import PROOF_BYTES
 from .slots import need_initialised
 
 __all__ = ["emit"]
@@ -27,13 +28,21 @@ def check_state(asm: Assembler, state: int) -> None:
     asm.check_byte(None, state)
 
 
-def begin(asm: Assembler, name: str) -> None:
-    """Length, life cycle, handle, state, TCS: the same for EENTER, AEX and ERESUME."""
+def begin(asm: Assembler, name: str, *, entering: bool) -> None:
+    """Length, life cycle, handle, state, TCS: the same for EENTER, AEX and ERESUME; with a proof or not."""
     asm.leaf(name)
-    need_length(asm, at.HANDLE_BYTES + 8)
-    need_ready(asm)
+    if entering:
+        plain = asm.fresh("plain")
+        asm.need_length(2 + at.HANDLE_BYTES + 8)
+        asm.if_zero(plain)
+        need_length(asm, at.HANDLE_BYTES + 8 + PROOF_BYTES)
+        asm.label(plain)
+    else:
+        need_length(asm, at.HANDLE_BYTES + 8)
     asm.call("find_slot")
     need_initialised(asm)
+    if entering:
+        asm.call("entry_form")
     asm.call("find_tcs")
 
 
@@ -47,26 +56,29 @@ def add_cssa(asm: Assembler, fn: Fn) -> None:
 
 def emit(asm: Assembler) -> None:
     """The leaves of entering and leaving."""
-    begin(asm, "EENTER")
+    begin(asm, "EENTER", entering=True)
     check_state(asm, at.TCS_ACTIVE)
     asm.if_zero("fail_gp")
     asm.call("tcs_counters")
     asm.flags()
     asm.compare(CSSA, NSSA, 4)
     asm.branch(Cond.NC, "fail_gp")
+    asm.call("check_proof")
     asm.jump("enter")
 
-    begin(asm, "ERESUME")
+    begin(asm, "ERESUME", entering=True)
     check_state(asm, at.TCS_ACTIVE)
     asm.if_zero("fail_gp")
     asm.call("tcs_counters")
     asm.flags()
     asm.check_zero(CSSA, 4)
     asm.if_zero("fail_gp")
+    asm.call("check_proof")
     add_cssa(asm, Fn.SUB)
     asm.call("tcs_counters")
 
     asm.label("enter")
+    asm.call("commit_proof")
     asm.call("random")
     field(asm, "d", at.TCS_STATE)
     asm.fill(None, 1, at.TCS_ACTIVE)
@@ -79,16 +91,15 @@ def emit(asm: Assembler) -> None:
     asm.set_n(4 + 28)
     asm.jump("answer")
 
-    begin(asm, "AEX")
+    begin(asm, "AEX", entering=False)
     check_state(asm, at.TCS_ACTIVE)
     asm.unless_zero("fail_gp")
     add_cssa(asm, Fn.ADD)
     asm.jump("leave")
 
     asm.leaf("EEXIT")
-    need_length(asm, at.TICKET_BYTES)
-    need_ready(asm)
-    asm.call("find_ticket")
+    asm.set_n(2 + at.TICKET_BYTES)
+    asm.call("begin_ticketed")
     asm.label("leave")
     field(asm, "d", at.TCS_STATE)
     asm.fill(None, 1, at.TCS_INACTIVE)
@@ -122,9 +133,10 @@ def emit(asm: Assembler) -> None:
     asm.label("found_tcs")
     asm.ret()
 
-    # S and X := slot and TCS of the entry whose ticket the request carries, or the command ends with #GP.
+    # S and X := slot and TCS of the entry whose ticket the request carries, or the command ends: life cycle, #GP.
     # All entries are compared, all bytes of each, wherever the match is.
     asm.label("find_ticket")
+    need_ready(asm)
     asm.control(Control.SETS, 0)
     asm.label("ticket_slot")
     asm.control(Control.SETX, 0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..isa import Control, Dst, KeyOp, Port, Unit
+from ..isa import Cond, Control, Dst, Fn, KeyOp, Port, Src, Unit
 from . import map as at
 from .asm import Assembler
-from .boot import RNG_OUT
+from .boot import RNG_OUT, for_generations
 
 __all__ = ["emit", "need_length", "need_ready"]
 
@@ -47,6 +47,9 @@ def emit(asm: Assembler) -> None:
     asm.control(Control.FUSEL, 0)
     asm.send_fill(Dst.FUSE, 1, at.LIFE_LOCKED)
     asm.jump("answer_empty")
+
+    _raise_svn(asm)
+    _scrap(asm)
 
     asm.leaf("SET_LEPUBKEYHASH")
     need_length(asm, 32)
@@ -139,3 +142,84 @@ def _manufacture(asm: Assembler) -> None:
     asm.unit(Unit.CLOSE_FUSES)
     asm.flags()
     asm.jump("answer_empty")
+
+
+def _life_cycle(asm: Assembler) -> None:
+    """TEMP := the life cycle fuse, as it is now. Flags are fresh."""
+    asm.control(Control.FUSEL, 0)
+    asm.take(at.TEMP, Port.FUSE, 1)
+    asm.flags()
+
+
+def _check_maker(asm: Assembler, what: bytes, svn: int | None, mac: int) -> None:
+    """SGX_INVALID_SIGNATURE unless the maker authorised this (link.md 3.5)."""
+    asm.key(KeyOp.SLOT_KEY, src=at.KEY_MAKER)
+    asm.send_literal(Dst.CMAC, what.ljust(16, b"\0"))
+    asm.send(Dst.CMAC, at.DEVICE_ID, 16)
+    if svn is not None:
+        asm.send(Dst.CMAC, svn, 16)
+    asm.a(mac)
+    asm.call("check_mac")
+    asm.unless_zero("fail_signature")
+
+
+def _raise_svn(asm: Assembler) -> None:
+    new = at.BODY
+    asm.leaf("FUSE_RAISE_SVN")
+    need_length(asm, 32)
+    need_ready(asm)
+    _life_cycle(asm)
+    asm.check_byte(at.TEMP, at.LIFE_LOCKED)
+    asm.unless_zero("fail_life_cycle")
+    _check_maker(asm, b"FQ-RAISE-SVN", new, new + 16)
+    asm.call("current_svn")
+    asm.any_above(at.SVN_NOW, new, 16)
+    asm.branch(Cond.C, "fail_cpusvn")
+    asm.check_equal(at.SVN_NOW, new, 16)
+    asm.if_zero("fail_cpusvn")
+
+    def choose(following: str) -> None:
+        # Above the last one: its bit alone is more than all of theirs. Blank: a burn that was cut off is passed over.
+        asm.flags()
+        asm.compare(at.GENERATIONS_NOW, at.SVN_BIT, 1)
+        asm.branch(Cond.NC, following)
+        asm.check_zero(at.SVN_ROW, 16)
+        asm.if_zero("raise_burn")
+
+    for_generations(asm, choose)
+    asm.jump("fail_no_generation")
+
+    # Back to the start of row X - 1.
+    asm.label("raise_burn")
+    asm.control(Control.FUSEL, 0x70)
+    asm.take(at.TEMP, Port.X, 1)
+    asm.get(Dst.Y, at.TEMP)
+    asm.label("raise_row")
+    asm.vec(Fn.PASSB, Src.PORT, Dst.NONE, 16, Port.FUSE.value)
+    asm.djy("raise_row")
+    asm.send(Dst.FUSE, new, 16)
+    asm.control(Control.FUSEL, 1)
+    asm.send(Dst.FUSE, at.SVN_BIT, 1)
+    asm.flags()
+    asm.jump("answer_empty")
+
+
+def _scrap(asm: Assembler) -> None:
+    asm.leaf("FUSE_SCRAP")
+    need_length(asm, 16)
+    _life_cycle(asm)
+    asm.check_byte(at.TEMP, at.LIFE_MANUFACTURED)
+    asm.if_zero("scrap")
+    asm.check_byte(at.TEMP, at.LIFE_LOCKED)
+    asm.unless_zero("fail_life_cycle")
+    need_ready(asm)
+    _check_maker(asm, b"FQ-SCRAP", None, at.BODY)
+    asm.label("scrap")
+    asm.control(Control.FUSEL, 0)
+    asm.send_fill(Dst.FUSE, 1, at.LIFE_SCRAPPED)
+    asm.control(Control.FUSEH, 0)
+    asm.send_fill(Dst.FUSE, 128, 0xFF)
+    asm.set_n(4)
+    asm.send(Dst.TX_LAST, at.OUT, 0)
+    asm.call("wipe_request")
+    asm.unit(Unit.REBOOT)

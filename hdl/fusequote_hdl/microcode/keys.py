@@ -6,7 +6,7 @@ from ..isa import Cond, Dst, Fn, KeyOp, Port, Src
 from . import map as at
 from .asm import Assembler
 from .boot import emit_walk, for_x
-from .fusing import need_length, need_ready
+from .fusing import need_length
 from .slots import EINITTOKEN_KEY, KSS, PROVISIONKEY, need_initialised, unless_bits
 
 __all__ = ["emit"]
@@ -38,7 +38,6 @@ def emit(asm: Assembler) -> None:
 
     asm.leaf("SLOT_INFO")
     need_length(asm, at.HANDLE_BYTES)
-    need_ready(asm)
     asm.call("find_slot")
     need_initialised(asm)
     asm.call("report_body")
@@ -50,9 +49,8 @@ def emit(asm: Assembler) -> None:
 
 def _begin(asm: Assembler, name: str, argument: int) -> None:
     asm.leaf(name)
-    need_length(asm, at.TICKET_BYTES + argument)
-    need_ready(asm)
-    asm.call("find_ticket")
+    asm.set_n(2 + at.TICKET_BYTES + argument)
+    asm.call("begin_ticketed")
 
 
 def _ereport(asm: Assembler) -> None:
@@ -83,6 +81,7 @@ def _ereport(asm: Assembler) -> None:
     asm.send(Dst.CMAC, at.OUT_BODY, BODY_BYTES)
     asm.key(KeyOp.END)
     asm.take(at.OUT_BODY + 416, Port.TAG, 16)
+    asm.call("advance")
     asm.set_n(4 + REPORT_BYTES)
     asm.jump("answer")
 
@@ -116,6 +115,7 @@ def _verifyreport(asm: Assembler) -> None:
     asm.unless_zero(done)
     asm.fill(at.OUT_BODY, 1, 1)
     asm.label(done)
+    asm.call("advance")
     asm.set_n(4 + 1)
     asm.jump("answer")
 
@@ -204,6 +204,7 @@ def _egetkey(asm: Assembler) -> None:
     asm.call("derive")
     # The only place where a derived key leaves the key box.
     asm.take(at.OUT_BODY, Port.TAG, 16)
+    asm.call("advance")
     asm.set_n(4 + 16)
     asm.jump("answer_once")
 

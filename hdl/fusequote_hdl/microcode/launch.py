@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..isa import Cond, Control, Dst, Fn, Port, Src, Unit
 from . import map as at
+from . import proof
 from .asm import Assembler
 from .fusing import need_length, need_ready
 from .slots import DEBUG, EINITTOKEN_KEY, KSS, PROVISIONKEY, need_building, unless_bits
@@ -16,7 +17,6 @@ HEADER = bytes.fromhex("06000000E10000000000010000000000")
 HEADER2 = bytes.fromhex("01010000600000006000000001000000")
 VENDOR_INTEL = (0x8086).to_bytes(4, "little")
 EXPONENT = (3).to_bytes(4, "little")
-MODULUS_BYTES = 384
 INIT = 0x01
 
 
@@ -43,6 +43,22 @@ def emit(asm: Assembler) -> None:
     asm.unless_zero("fail_sig_struct")
     asm.label(vendor)
 
+    # 3., 4. The signature, over the integers; while the engine works, events are looked for.
+    asm.branch(Cond.EVENT, "einit_event")
+    for field, numbers in ((sig + 128, 1), (sig + 516, 1), (sig + 1040, 2)):
+        asm.send(Dst.RSA, field, numbers * proof.MODULUS_BYTES)
+    asm.unit(Unit.SHA_INIT)
+    asm.send(Dst.SHA, sig, 128)
+    asm.send(Dst.SHA, sig + 900, 128)
+    asm.d(at.TMP_HASH)
+    proof.end_hash(asm, 256)
+    wait = asm.fresh("rsa")
+    asm.label(wait)
+    asm.branch(Cond.EVENT, "einit_event")
+    asm.branch(Cond.RSA_BUSY, wait)
+    asm.call("recover")
+    asm.unless_zero("fail_signature")
+
     # 5., 6.
     asm.call("find_slot")
     need_building(asm)
@@ -58,15 +74,13 @@ def emit(asm: Assembler) -> None:
     asm.flags()
     asm.check_equal(at.TMP_MRENCLAVE, sig + 960, 32)
     asm.unless_zero("fail_measurement")
+    # Ours: an enclave has one entry key or none.
+    asm.check_byte(at.ENTRY_KEYS, 2)
+    asm.if_zero("fail_measurement")
 
-    # 8. MRSIGNER, a message of six blocks and padding: 3072 bits.
-    asm.unit(Unit.SHA_INIT)
-    asm.send(Dst.SHA, sig + 128, MODULUS_BYTES)
-    asm.send_fill(Dst.SHA, 1, 0x80)
-    asm.send_fill(Dst.SHA, 61)
-    asm.send_literal(Dst.SHA, (8 * MODULUS_BYTES).to_bytes(2, "big"))
-    asm.take(at.TMP_MRSIGNER, Port.DIGEST, 32)
-    asm.flags()
+    # 8. MRSIGNER
+    asm.b(sig + 128)
+    asm.call("hash_modulus")
 
     # 9. EINITTOKEN_KEY is for the launch enclave's signer ..
     skip = asm.fresh("no_token_key")
@@ -113,15 +127,16 @@ def emit(asm: Assembler) -> None:
     asm.copy(at.SECS_ISVPRODID, sig + 1024, 4)
     asm.copy(at.ISVFAMILYID, sig + 912, 16)
     asm.copy(at.ISVEXTPRODID, sig + 1008, 16)
-    asm.literal(at.PADDING, at.PADDING_CONSTANT[:2])
-    asm.fill(None, 330, 0xFF)
-    asm.literal(None, at.PADDING_CONSTANT[332:])
+    asm.copy(at.PADDING, at.RECOVERED, at.PADDING_BYTES)
     asm.a(at.SECS_ATTRIBUTES)
     asm.d(at.SECS_ATTRIBUTES)
     asm.vec(Fn.OR, Src.IMM, Dst.MEM, 1, INIT)
     asm.fill(at.OPEN_TYPE, 1)
     asm.fill(at.STATE, 1, at.INITIALISED)
     asm.jump("answer_empty")
+
+    asm.label("einit_event")
+    asm.jump("fail_event")
 
     _token(asm)
     _finish_measurement(asm)

@@ -33,6 +33,8 @@ FREE, BUILDING, INITIALISED = 0, 1, 2
 #: page type of the open page, 0: none
 OPEN_TYPE = 0x109
 PT_SECS, PT_TCS, PT_REG = 0, 1, 2
+#: chunks with an entry key that were extended: 0, 1, 2 for more
+ENTRY_KEYS = 0x10A
 EID = 0x110
 #: address of the open page
 OPEN_PAGE = 0x118
@@ -44,6 +46,10 @@ ISVEXTPRODID = 0x160
 #: the first bytes of the open page when it is a TCS; the rest of a TCS is zero
 TCS_COPY = 0x170
 TCS_COPY_BYTES = 80
+#: SHA-256 of the modulus of the entry key, the open challenge, and whether there is one
+ENTRY_HASH = 0x1C0
+NONCE = 0x1E0
+NONCE_SET = 0x1F0
 #: one record of 64 bytes a TCS
 TCS = 0x200
 TCS_LINADDR = 0
@@ -57,6 +63,8 @@ TCS_TICKET = 32
 TCS_BYTES = 64
 PADDING = 0x300
 PADDING_BYTES = 352
+#: the link expected next in the entry of each TCS, 32 bytes every 64
+CHAIN_LINKS = 0x480
 SLOT_BYTES = 2048
 
 # -- globals ------------------------------------------------------------------------------------------------------
@@ -119,11 +127,25 @@ TEMP = 0x1240
 TEMP_BYTES = 64
 STEPS = 0x1280
 OPEN_LENGTH = 0x1290
+#: of a command with a ticket: its length, by how much it is longer than without ``next``, and its bits in the link
+TICKETED_LENGTH = 0x1292
+TICKETED_EXTRA = 0x1294
+TICKETED_BITS = 0x1296
 RANDOM = 0x12A0
 GENERATIONS_NOW = 0x12B0
 SVN_NOW = 0x1310
+#: walking over the generations: number of the last burnt one, bit of the one looked at, its row
+SVN_NUMBER = 0x1320
+SVN_BIT = 0x1321
+SVN_ROW = 0x1330
 TMP_MRENCLAVE = 0x12C0
 TMP_MRSIGNER = 0x12E0
+#: what a signature recovered, high byte first, and the hash that it should end in
+RECOVERED = 0x1340
+RECOVERED_BYTES = 384
+TMP_HASH = 0x14C0
+#: ``next`` of a chained command
+NEXT_LINK = 0x14E0
 
 # -- answers ------------------------------------------------------------------------------------------------------
 #: the answer being made, then kept: op, seq, status, body
@@ -155,16 +177,18 @@ KEY_TEMP = 33
 CHAINS = 16
 #: K(CPUSVN) for the current CPUSVN
 KEY_CURRENT = 34
-KEY_SLOT_COUNT = 35
+#: what the maker authorises with
+KEY_MAKER = 35
+KEY_SLOT_COUNT = 36
 
 # -- the link -------------------------------------------------------------------------------------------------------
 OP_ANSWER = 0x80
 LINK_VERSION = 1
-BLOCK_VERSION = 1
+BLOCK_VERSION = 2
 FUSE_MAP_VERSION = 1
 KD_PROFILE_KD1 = 1
 WINDOW = 2
 
-#: What the top of the recovered SIGSTRUCT block has to be; SECS.PADDING until EINIT recovers it itself.
+#: What the top of the recovered SIGSTRUCT block has to be.
 PADDING_CONSTANT = (b"\x00\x01" + b"\xff" * 330 + b"\x00"
                     + bytes.fromhex("3031300d060960864801650304020105000420"))

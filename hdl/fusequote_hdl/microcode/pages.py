@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..isa import Cond, Control, Dst, Fn, Port, Src
 from . import map as at
 from .asm import Assembler
-from .fusing import need_length, need_ready
+from .fusing import need_length
 from .slots import CET, LINADDR, MODE64BIT, masked, need_building, unless_bits
 
 __all__ = ["emit"]
@@ -18,6 +18,7 @@ EEXTEND_COUNT = LINADDR + 8
 EEXTEND_DATA = EEXTEND_COUNT + 1
 EEXTEND_BYTES = at.HANDLE_BYTES + 8 + 1
 CHUNK_BYTES = 256
+ENTRY_KEY_MAGIC = b"FQ-EMUL-ENTRYKEY"
 CHUNKS_PER_PAGE = 16
 PAGE_BYTES = 4096
 
@@ -44,7 +45,6 @@ def _eadd(asm: Assembler) -> None:
     asm.need_length(2 + EADD_BYTES + PAGE_BYTES)
     asm.unless_zero("fail_bad_length")
     asm.label(length_good)
-    need_ready(asm)
     asm.call("find_slot")
     need_building(asm)
     asm.check_zero(LINADDR, 1)
@@ -148,6 +148,22 @@ def _check_tcs(asm: Assembler) -> None:
     unless_bits(asm, at.SECS_ATTRIBUTES, MODE64BIT, limits)
 
 
+def _entry_key(asm: Assembler, chunk: int) -> None:
+    """The first chunk of a page may hold the hash of the entry key; a second such chunk spoils the enclave."""
+    none, again = asm.fresh("no_entry_key"), asm.fresh("entry_key")
+    asm.check_zero(chunk, 1)
+    asm.check_literal(EEXTEND_DATA, ENTRY_KEY_MAGIC)
+    asm.unless_zero(none)
+    asm.check_zero(at.ENTRY_KEYS, 1)
+    asm.unless_zero(again)
+    asm.fill(at.ENTRY_KEYS, 1, 1)
+    asm.copy(at.ENTRY_HASH, EEXTEND_DATA + len(ENTRY_KEY_MAGIC), 32)
+    asm.jump(none)
+    asm.label(again)
+    asm.fill(at.ENTRY_KEYS, 1, 2)
+    asm.label(none)
+
+
 def _eextend(asm: Assembler) -> None:
     length, page_byte, chunk = at.OPEN_LENGTH, at.TEMP + 8, at.TEMP + 9
     asm.leaf("EEXTEND")
@@ -156,7 +172,6 @@ def _eextend(asm: Assembler) -> None:
     asm.flags()
     asm.compare_literal(length, (2 + EEXTEND_BYTES).to_bytes(2, "little"))
     asm.branch(Cond.C, "fail_bad_length")
-    need_ready(asm)
     asm.call("find_slot")
     need_building(asm)
     asm.check_zero(LINADDR, 1)
@@ -186,6 +201,7 @@ def _eextend(asm: Assembler) -> None:
 
     asm.check_equal(length + 1, EEXTEND_COUNT, 1)
     asm.unless_zero("fail_bad_length")
+    _entry_key(asm, chunk)
     asm.call("eextend_begin")
     asm.a(EEXTEND_DATA)
     loop = asm.fresh("chunk")
