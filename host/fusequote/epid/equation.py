@@ -51,25 +51,29 @@ class BasicEquation:
         """True if the signature of knowledge is good; ``nonce`` is the device's of a split signature."""
         alg = self._alg
         c = s.c if nonce is None else device_challenge(alg, nonce, s.c)
-        R1 = self._a.g1_sum([(s.B, s.sf), (s.K, -c)])
         try:
-            R2 = self.r2(s, c)
+            R1, R2 = self.fast_commitments(s, c) if self.fast else self.literal_commitments(s, c)
         except NotAnElement:
             return False  # only the literal formula meets a pairing that cannot be computed
         t3 = fp_hash(alg, self._prefix + s.B + s.K + s.T + R1 + R2)
         found = fp_hash(alg, t3.to_bytes(32, "big") + message)
         return c == (found if nonce is None else device_challenge(alg, nonce, found))
 
-    def r2(self, s: BasicFields, c: int) -> bytes:
-        """R2 = e(T, -[sx]g2 - [c]w) e12^sf e22^sb e2w^sa eg12^c, 384 bytes."""
+    def fast_commitments(self, s: BasicFields, c: int) -> tuple[bytes, bytes]:
+        """R1 = [sf]B - [c]K, and R2 gathered by the second argument of its pairings; w must be of order p."""
+        bases, rows = (self._h1, self._h2, self._g1, s.T), ((s.sf, s.sb, c, -s.sx), (0, s.sa, 0, -c))
+        jobs = (((s.B, s.K), ((s.sf, -c),)), (bases, rows))
+        (R1,), (left, right) = self._a.g1_batch(jobs, False)
+        return R1, self._a.pairing_product([(left, self._g2_lines), (right, self._w_lines)])
+
+    def literal_commitments(self, s: BasicFields, c: int) -> tuple[bytes, bytes]:
+        """R1, and R2 = e(T, -[sx]g2 - [c]w) e12^sf e22^sb e2w^sa eg12^c.
+
+        As it stands: a pairing with a w of another order is not bilinear, so nothing may be moved.
+        """
         a, group = self._a, self._group
-        if self.fast:
-            # gathered by the second argument of the pairing
-            left = a.g1_sum([(self._h1, s.sf), (self._h2, s.sb), (self._g1, c), (s.T, -s.sx)])
-            right = a.g1_sum([(self._h2, s.sa), (s.T, -c)])
-            return a.pairing_product([(left, self._g2_lines), (right, self._w_lines)])
-        # As it stands: a pairing with a w of another order is not bilinear, so nothing may be moved.
+        R1 = a.g1_sum([(s.B, s.sf), (s.K, -c)])
         t = a.g2_sum([(G2_GENERATOR, -s.sx), (group.w, -c)])
         left = a.g1_sum([(self._h1, s.sf), (self._h2, s.sb), (self._g1, c)])
         e2w = a.pairing_product([(group.h2, group.w)])
-        return a.gt_product([(a.pairing_product([(s.T, t), (left, G2_GENERATOR)]), 1), (e2w, s.sa)])
+        return R1, a.gt_product([(a.pairing_product([(s.T, t), (left, G2_GENERATOR)]), 1), (e2w, s.sa)])

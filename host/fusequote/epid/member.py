@@ -135,8 +135,7 @@ class Member:
         key, arithmetic = self._key, self._a
         unlinkable = basename is None
         B = random_point(arithmetic, self._draw) if unlinkable else g1_hash(self.hash_alg, basename, arithmetic)
-        base = B if arithmetic.constant_time else arithmetic.g1_prepare(B)
-        K, R1 = arithmetic.g1_sums_secret((base,), ((key.f,), (rf,)))
+        K, R1 = arithmetic.g1_sums_secret((B,), ((key.f,), (rf,)))
         t3 = fp_hash(self.hash_alg, self._prefix + B + K + T + R1 + R2)
         c = fp_hash(self.hash_alg, t3.to_bytes(32, "big") + message)
         e = c if nonce is None else device_challenge(self.hash_alg, nonce, c)

@@ -13,8 +13,9 @@ typedef struct {
     g1 odd[2][PREPARED_ODD];
 } g1_table;
 
-/* g .. g^8 of an element and of its three Frobenius images. Inverses are conjugates. */
-typedef struct { fq12 powers[4][8]; } gt_table;
+/* g .. g^16 of an element and of its three Frobenius images. Inverses are conjugates. */
+enum { GT_POWERS = 1 << (GT_WIDTH - 1) };
+typedef struct { fq12 powers[4][GT_POWERS]; } gt_table;
 
 static void endomorphism(g1 *out, const g1 *in, int n)
 {
@@ -66,7 +67,7 @@ static void g1_term_digits_secret(g1_term *t, const u64 k[4])
 {
     part parts[2];
     split_g1(parts, k);
-    for (int h = 0; h < 2; h++) windows(t->digits[h], &parts[h], G1_WINDOWS);
+    for (int h = 0; h < 2; h++) windows(t->digits[h], &parts[h], G1_WINDOWS, G1_WIDTH);
     wipe(parts, sizeof parts);
 }
 
@@ -177,9 +178,9 @@ static void gt_fill_table(gt_table *t, const fq12 *x)
     fq12 *p = t->powers[0];
     p[0] = *x;
     fq12_cyclotomic_sqr(&p[1], x);
-    for (int i = 2; i < 8; i++) fq12_mul(&p[i], &p[i - 1], x);
+    for (int i = 2; i < GT_POWERS; i++) fq12_mul(&p[i], &p[i - 1], x);
     for (int k = 1; k < 4; k++)
-        for (int i = 0; i < 8; i++) fq12_frobenius(&t->powers[k][i], &p[i], k);
+        for (int i = 0; i < GT_POWERS; i++) fq12_frobenius(&t->powers[k][i], &p[i], k);
 }
 
 static void gt_set_one(fq12 *r)
@@ -196,13 +197,13 @@ static void fq12_cmov(fq12 *r, const fq12 *x, u64 mask)
     }
 }
 
-/* r = x^d for d in -8..7, reading the whole table */
-static void gt_select(fq12 *r, const fq12 table[8], int d)
+/* r = x^d for d in -16..15, reading the whole table */
+static void gt_select(fq12 *r, const fq12 table[GT_POWERS], int d)
 {
     u64 negative = (u64)0 - ((u64)(int64_t)d >> 63), size = ((u64)(int64_t)d ^ negative) - negative;
     fq12 inverse;
     gt_set_one(r);
-    for (u64 i = 1; i <= 8; i++) fq12_cmov(r, &table[i - 1], ~mask_nonzero(size ^ i));
+    for (u64 i = 1; i <= GT_POWERS; i++) fq12_cmov(r, &table[i - 1], ~mask_nonzero(size ^ i));
     fq12_conj(&inverse, r);
     fq12_cmov(r, &inverse, negative);
 }
@@ -217,7 +218,7 @@ static void gt_term_set(gt_term *t, const gt_table *table, const u64 k[4])
     part parts[4];
     t->table = table;
     split_gt(parts, k);
-    for (int h = 0; h < 4; h++) windows(t->digits[h], &parts[h], GT_WINDOWS);
+    for (int h = 0; h < 4; h++) windows(t->digits[h], &parts[h], GT_WINDOWS, GT_WIDTH);
     wipe(parts, sizeof parts);
 }
 
@@ -227,7 +228,7 @@ static void gt_product(fq12 *r, const gt_term *terms, size_t n)
     gt_set_one(&s);
     for (int i = GT_WINDOWS - 1; i >= 0; i--) {
         if (i != GT_WINDOWS - 1)
-            for (int j = 0; j < 4; j++) fq12_cyclotomic_sqr(&s, &s);
+            for (int j = 0; j < GT_WIDTH; j++) fq12_cyclotomic_sqr(&s, &s);
         for (size_t m = 0; m < n; m++)
             for (int h = 0; h < 4; h++) {
                 gt_select(&t, terms[m].table->powers[h], terms[m].digits[h][i]);

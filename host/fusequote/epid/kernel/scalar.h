@@ -67,22 +67,27 @@ INLINE void split(part *out, const u64 k[4], int dimension, const u64 (*c)[5], c
 static void split_g1(part out[2], const u64 k[4]) { split(out, k, 2, G1_SPLIT, G1_BASIS, SPLIT_SHIFT); }
 static void split_gt(part out[4], const u64 k[4]) { split(out, k, 4, GT_SPLIT, GT_BASIS, SPLIT_SHIFT); }
 
-/* Fixed windows: k = sum d[i] 16^i with d in -8..7. Adding 8 to every digit makes them plain nibbles. */
-INLINE void windows(int8_t *d, const part *k, int count)
+/* Fixed windows: k = sum d[i] 2^(width i) with d in -2^(width-1) .. 2^(width-1) - 1. Adding 2^(width-1) to every digit
+ * makes them plain bits. */
+INLINE void windows(int8_t *d, const part *k, int count, int width)
 {
-    part t;
+    part t, halves = {{0, 0, 0}};
     u64 carry = 0;
-    for (int i = 0; i < 3; i++) {
-        /* nibbles of 8 as far as there are digits */
-        int nibbles = count - 16 * i;
-        u64 eights = nibbles >= 16 ? 0x8888888888888888u : nibbles > 0 ? 0x8888888888888888u >> (64 - 4 * nibbles) : 0;
-        t.l[i] = adc(k->l[i], eights, &carry);
+    for (int i = 0; i < count; i++) {
+        int at = width * i + width - 1;
+        halves.l[at / 64] |= (u64)1 << at % 64;
     }
-    for (int i = 0; i < count; i++) d[i] = (int8_t)((int)(t.l[i / 16] >> (4 * (i % 16)) & 15) - 8);
+    for (int i = 0; i < 3; i++) t.l[i] = adc(k->l[i], halves.l[i], &carry);
+    for (int i = 0; i < count; i++) {
+        d[i] = (int8_t)((int)(t.l[0] & (((u64)1 << width) - 1)) - (1 << (width - 1)));
+        t.l[0] = t.l[0] >> width | t.l[1] << (64 - width);
+        t.l[1] = t.l[1] >> width | t.l[2] << (64 - width);
+        t.l[2] >>= width;
+    }
     wipe(&t, sizeof t);
 }
 
-enum { G1_WINDOWS = 33, GT_WINDOWS = 17, PART_BITS = 140 };
+enum { G1_WIDTH = 4, G1_WINDOWS = 33, GT_WIDTH = 5, GT_WINDOWS = 14, PART_BITS = 140 };
 
 /* Sliding windows for public exponents: odd digits below 2^(width - 1), most of them 0. Returns their number. */
 static int sliding(int8_t d[PART_BITS], const part *k, int width)
