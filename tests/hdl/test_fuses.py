@@ -84,7 +84,7 @@ def test_key_port_shows_the_two_root_keys_until_the_one_is_closed():
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_burning(closed):
-    """FUSE.BURN_ONCE: bits only rise; once closed, life cycle and CPUSVN alone; by the key port, the sealing key alone."""
+    """FUSE.BURN_ONCE: bits only rise; closed, life cycle and CPUSVN alone; by the key port, the sealing key alone."""
     async def scenario(bench):
         if closed:
             await bench.cycle(close_burn=1)

@@ -129,16 +129,19 @@ def test_every_command_and_status_of_the_link_has_its_place():
 
 def test_regions_of_the_map_do_not_overlap():
     """Fields of the slot and of the globals, in order of address, end before the next begins."""
-    slot = [(at.STATE, 1), (at.OPEN_TYPE, 1), (at.ENTRY_KEYS, 1), (at.EID, 8), (at.OPEN_PAGE, 8), (at.MEASUREMENT, 32), (at.BLOCKS, 8),
+    slot = [(at.STATE, 1), (at.OPEN_TYPE, 1), (at.ENTRY_KEYS, 1), (at.EID, 8), (at.OPEN_PAGE, 8), (at.MEASUREMENT, 32),
+            (at.BLOCKS, 8),
             (at.ISVFAMILYID, 16), (at.ISVEXTPRODID, 16), (at.TCS_COPY, at.TCS_COPY_BYTES),
             (at.ENTRY_HASH, 32), (at.NONCE, 16), (at.NONCE_SET, 1),
             (at.TCS, at.TCS_PER_SLOT * at.TCS_BYTES), (at.PADDING, at.PADDING_BYTES),
             (at.CHAIN_LINKS, at.TCS_PER_SLOT * 64), (at.SLOT_BYTES, 0)]
     scratch = [(at.KD, at.KD_BYTES), (at.KD_WITH_FUSES, 1), (at.KD_OWN_PADDING, 1), (at.FOUND_SLOT, 1),
                (at.FOUND_TCS, 1), (at.FOUND, 1), (at.TEMP, at.TEMP_BYTES), (at.STEPS, 16), (at.OPEN_LENGTH, 2),
-               (at.TICKETED_LENGTH, 2), (at.TICKETED_EXTRA, 2), (at.TICKETED_BITS, 2), (at.RANDOM, 16), (at.GENERATIONS_NOW, 1), (at.TMP_MRENCLAVE, 32), (at.TMP_MRSIGNER, 32),
+               (at.TICKETED_LENGTH, 2), (at.TICKETED_EXTRA, 2), (at.TICKETED_BITS, 2), (at.RANDOM, 16),
+               (at.GENERATIONS_NOW, 1), (at.TMP_MRENCLAVE, 32), (at.TMP_MRSIGNER, 32),
                (at.SVN_NOW, 16), (at.SVN_NUMBER, 1), (at.SVN_BIT, 1), (at.SVN_ROW, 16),
-               (at.RECOVERED, at.RECOVERED_BYTES), (at.TMP_HASH, 32), (at.NEXT_LINK, 32), (at.SCRATCH + at.SCRATCH_BYTES, 0)]
+               (at.RECOVERED, at.RECOVERED_BYTES), (at.TMP_HASH, 32), (at.NEXT_LINK, 32),
+               (at.SCRATCH + at.SCRATCH_BYTES, 0)]
     globals_ = [(at.LEPUBKEYHASH, 32), (at.OWNEREPOCH, 16), (at.CPUSVN, 16), (at.REPORT_KEYID, 32), (at.NEXT_EID, 8),
                 (at.DEVICE_ID, 16), (at.LAST_SEQ, 1), (at.OWNEREPOCH_SET, 1), (at.READY, 1), (at.LIFE_CYCLE, 1),
                 (at.GENERATIONS, 1), (at.OPTIONS, 1), (at.MAP_VERSION, 1), (at.BOOT_FAILED, 1), (at.KEPT_LENGTH, 2),

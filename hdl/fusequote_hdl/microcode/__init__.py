@@ -23,7 +23,7 @@ def assemble(*, hardware_entropy: bool = False) -> Program:
     hardware_entropy : bool
         Sets the capability bit that says so, and takes as many bytes at boot as a ring oscillator needs.
     """
-    asm = Assembler(status.FAIL)
+    asm = Assembler(status.ENDS)
     asm.leaf("start")
     asm.jump("boot")
     status.emit(asm)

@@ -161,7 +161,7 @@ def _endings(asm: Assembler) -> None:
     asm.fill(at.KEPT_LENGTH, 2)
     asm.jump("wipe")
 
-    asm.label("answer_empty")
+    asm.label("answer_header")
     asm.set_n(4)
     asm.jump("answer")
 

@@ -247,8 +247,7 @@ def _eextend(asm: Assembler) -> None:
     asm.label("eextend_begin")
     asm.get(Dst.X, at.TEMP + 1)
     asm.get(Dst.Y, EEXTEND_COUNT)
-    asm.call("measurement_load")
-    asm.ret()
+    asm.jump("measurement_load")
 
     asm.label("eextend_header")
     asm.send_literal(Dst.SHA, b"EEXTEND\0")

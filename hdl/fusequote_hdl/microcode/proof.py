@@ -63,8 +63,8 @@ def _signatures(asm: Assembler) -> None:
     asm.unit(Unit.SHA_INIT)
     asm.send(Dst.SHA, None, MODULUS_BYTES)
     asm.d(at.TMP_MRSIGNER)
-    end_hash(asm, MODULUS_BYTES)
-    asm.ret()
+    asm.control(Control.SETX, MODULUS_BYTES >> 5)
+    asm.jump("end_hash")
 
     # After the engine's verdict: RECOVERED := the signed block. Z falls unless the signature is good and the block is,
     # in all of its 384 bytes, PADDING and TMP_HASH.
