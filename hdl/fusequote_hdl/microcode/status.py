@@ -1,6 +1,6 @@
 """How commands end: the status words of docs/link.md 2.2, and the byte that stands for each in a TRAP instruction.
 
-The upper two bits of the byte are those of the status, the lower six its low byte. Intel's 0x40 and 0x80, where the lower
+The upper two bits of the byte are those of the status, the lower six its low byte. Codes 0x40 and 0x80, where the lower
 six are 0, stand for themselves, and the only code of Intel's above 0xFF has a byte of its own.
 """
 
