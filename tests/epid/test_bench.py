@@ -18,6 +18,7 @@ def test_all_operations_are_measured(tmp_path):
     for what in ("sign", "verify", "issue", "join request", "sign with a pre-signature", "verify, SigRL of 10"):
         assert what in names
     assert all(0 < row.low <= row.median <= row.high for row in rows)
+    assert all(row.cpu > 0 for row in rows)
     document = tmp_path / "performance.md"
     begin, end = (f"<!-- fusequote bench epid: {word} -->" for word in ("begin", "end"))
     document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
