@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy.orm import Session
-
 from fusequote.arch import QuoteBody, SignType
 from fusequote.errors import UsageError
 from fusequote.platform.epidfiles import sign_sigrl
 from fusequote.services.attestation_groups import GroupReader, GroupView, UnknownGroup
 from fusequote.services.attestation_quote import decrypt, read_quote
+from fusequote.services.attestation_recent import Recent
 from fusequote.services.attestation_report import ADVISORY_URL, Findings, SignedReport, compose, sign
 from fusequote.services.attestation_status import API_VERSIONS, PseStatus, QuoteStatus, decide, spoken
-from fusequote.services.attestation_subscriptions import Subscriber
+from fusequote.services.attestation_subscriptions import Subscriber, Subscriptions, is_key
 from fusequote.services.attestation_tables import PseRecord
 from fusequote.services.platforminfo import platform_info
 from fusequote.services.registry import Registry
@@ -46,6 +45,8 @@ class AttestationService:
         self._registry, self._keys = registry, keys
         self._clock = clock or registry.store.clock
         self._groups = GroupReader()
+        self._subscriptions = Subscriptions(registry.store)
+        self._recent = Recent(registry.store)
         self._chain = keys.chain_pem
 
     def sigrl(self, gid: bytes) -> bytes:
@@ -80,13 +81,32 @@ class AttestationService:
         if subscriber is not None:
             _check_agreement(body, subscriber)
         payload = decrypt(parsed, self._keys.qsdk)
-        with self._registry.store.reading() as session:
-            group = self._groups.view(session, body.group_id, body.spid)
-            pse = None if pse_manifest is None else _pse(session, pse_manifest)
+        group = self._group(body.group_id, body.spid)
+        pse = None if pse_manifest is None else self._pse(pse_manifest)
         findings = self._findings(group, body, payload, version, pse)
         report = compose(findings, version, nonce, self._clock())
         signature = sign(report, self._keys.report_signing)
         return SignedReport(report, signature, self._chain, version, findings.advisory_ids, findings.status.value)
+
+    def subscriber(self, key: str) -> Subscriber | None:
+        """Who asks with this subscription key; None for a wrong one, or a subscription that was ended."""
+        return self._recent.get(key, lambda: self._subscriptions.of_key(key)) if is_key(key) else None
+
+    def _group(self, gid: bytes, spid: bytes) -> GroupView | None:
+        def read() -> GroupView | None:
+            with self._registry.store.reading() as session:
+                return self._groups.view(session, gid, spid)
+
+        return self._recent.get((gid, spid), read)
+
+    def _pse(self, manifest: bytes) -> tuple[PseStatus, bytes]:
+        """Status and hash of a PSE manifest. No platform services here: only an operator's record knows one."""
+        digest = hashlib.sha256(manifest).digest()
+        if len(manifest) != PSE_MANIFEST_SIZE:
+            return PseStatus.INVALID, digest
+        with self._registry.store.reading() as session:
+            row = session.get(PseRecord, digest)
+        return (PseStatus.UNKNOWN if row is None else PseStatus(row.status)), digest
 
     def _findings(
         self,
@@ -117,12 +137,3 @@ def _check_agreement(body: QuoteBody, subscriber: Subscriber) -> None:
         raise refuse(Reason.SPID, "not the SPID of this subscription")
     if (body.sign_type == SignType.LINKABLE) != subscriber.linkable:
         raise refuse(Reason.LINKABILITY, f"{subscriber.kind} quotes were agreed with this subscription")
-
-
-def _pse(session: Session, manifest: bytes) -> tuple[PseStatus, bytes]:
-    """Status and hash of a PSE manifest. There are no platform services here: only an operator's record knows one."""
-    digest = hashlib.sha256(manifest).digest()
-    if len(manifest) != PSE_MANIFEST_SIZE:
-        return PseStatus.INVALID, digest
-    row = session.get(PseRecord, digest)
-    return (PseStatus.UNKNOWN if row is None else PseStatus(row.status)), digest

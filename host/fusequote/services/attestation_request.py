@@ -16,7 +16,6 @@ from urllib.parse import quote
 from fusequote.errors import FormatError, Refused, UsageError
 from fusequote.services.attestation import AttestationService
 from fusequote.services.attestation_report import ADVISORY_URL, SignedReport
-from fusequote.services.attestation_subscriptions import Subscriptions
 
 __all__ = ["Answer", "UNAUTHORIZED", "answer_report", "answer_sigrl", "error_answer"]
 
@@ -53,14 +52,12 @@ UNAUTHORIZED = error_answer(
 )
 
 
-def answer_report(
-    service: AttestationService, subscriptions: Subscriptions, version: int, key: str, body: bytes
-) -> Answer:
+def answer_report(service: AttestationService, version: int, key: str, body: bytes) -> Answer:
     """The answer to POST report: 200 with a report, 400 for evidence that is none, 401 for a wrong key.
 
     Raises what is the server's own fault, EnvironmentProblem among it.
     """
-    subscriber = subscriptions.of_key(key)
+    subscriber = service.subscriber(key)
     if subscriber is None:
         return UNAUTHORIZED
     try:
@@ -75,9 +72,9 @@ def answer_report(
     return Answer(200, _headers(_JSON, report.body, _report_headers(report)), report.body, report.status)
 
 
-def answer_sigrl(service: AttestationService, subscriptions: Subscriptions, key: str, gid: str) -> Answer:
+def answer_sigrl(service: AttestationService, key: str, gid: str) -> Answer:
     """The answer to GET sigrl: 200 with base64, or with nothing for a group without entries; 401, 404."""
-    if subscriptions.of_key(key) is None:
+    if service.subscriber(key) is None:
         return UNAUTHORIZED
     try:
         body = base64.b64encode(service.sigrl(_gid(gid)))
