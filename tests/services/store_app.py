@@ -23,7 +23,7 @@ from fusequote.services.tables import CredentialRow
 from sqlalchemy import select
 
 #: How large x is drawn: small enough to be drawn twice now and then.
-X_BITS = 10
+X_BITS = 12
 
 
 def groups_of_worker() -> int:
@@ -71,7 +71,7 @@ def create_app(context: ServiceContext) -> FastAPI:
 
     @app.post("/revoke/{gid}")
     def revoke(gid: str) -> dict[str, int]:
-        entry = secrets.token_bytes(31).rjust(32, b"\0")
+        entry = 1 + secrets.randbits(248)
         return {"version": registry._next(bytes.fromhex(gid), PrivRl, lambda now: now.adding(entry)).version}
 
     @app.post("/slow/{seconds}")
