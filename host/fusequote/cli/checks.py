@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from fusequote.cli.registry import entry_points, load
+from fusequote.cli.registry import entry_points, load, missing_package
 from fusequote.cli.settings import Settings
 from fusequote.errors import FusequoteError
 
 __all__ = ["Check", "Health", "run_checks"]
 
+#: Entry points of further checks.
+GROUP = "fusequote.doctor"
 LEAST_PYTHON = (3, 11)
 #: What each extra is for.
 EXTRAS = {
@@ -59,6 +61,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _tool("make", "make", "runs the Makefile of a clone", "apt install make")
     yield from _home(settings)
     yield from _commands()
+    yield from _contributed()
     yield from _chips(settings)
 
 
@@ -147,6 +150,18 @@ def _commands() -> Iterator[Check]:
         except FusequoteError as error:
             yield Check(f"command-{name}", Health.OPTIONAL, str(error), error.hint)
     yield Check("commands", Health.GOOD if good else Health.BROKEN, ", ".join(good))
+
+
+def _contributed() -> Iterator[Check]:
+    """What other packages look at: entry points of the group ``fusequote.doctor``, functions that give checks."""
+    for point in sorted(importlib.metadata.entry_points(group=GROUP)):
+        try:
+            yield from point.load()()
+        except ModuleNotFoundError as error:
+            missing = missing_package(error, f"the check of {point.name}")
+            yield Check(point.name, Health.OPTIONAL, str(missing), missing.hint)
+        except Exception as error:  # a check that fails is itself something that was found
+            yield Check(point.name, Health.BROKEN, f"cannot be checked: {error}", "install fusequote again")
 
 
 def _chips(settings: Settings) -> Iterator[Check]:
