@@ -6,7 +6,7 @@ import pytest
 from fusequote.arch import AttributeFlags
 from fusequote.enclave import ExtendChunks, mrenclave
 from fusequote.platform import images
-from fusequote.platform.images import provisioning_image, quoting_image
+from fusequote.platform.images import pce_image, provisioning_image, quoting_image
 from fusequote.platform.signers import Signers, mrsigner_of
 from fusequote.services.services import Services
 
@@ -59,3 +59,18 @@ def test_who_signs_and_what_is_allowed(parts):
         assert (sigstruct.isvprodid, sigstruct.isvsvn) == (1, 1)
         assert bool(sigstruct.attributes.flags & AttributeFlags.PROVISIONKEY) is provisionkey
         assert sigstruct.attributemask.flags & AttributeFlags.DEBUG  # never in DEBUG
+
+
+def test_the_pce_is_another_signers_and_knows_no_service(parts):
+    constants, signers = parts
+    image = pce_image(signers)
+    measured = content(image)
+    for name in ("pce", "protocol", "entry"):
+        assert (images._HERE / f"{name}.py").read_bytes() in measured
+    assert constants.to_bytes() not in measured and b"arithmetic/curve.py" not in measured
+    sigstruct = image.sigstruct
+    assert sigstruct.mrsigner == mrsigner_of(signers.pce) != mrsigner_of(signers.architectural)
+    assert sigstruct.attributes.flags & AttributeFlags.PROVISIONKEY
+    assert sigstruct.attributemask.flags & AttributeFlags.DEBUG
+    assert pce_image(signers, isvsvn=2).sigstruct.isvsvn == 2
+    assert mrenclave(pce_image(signers, isvsvn=2)) == mrenclave(image)
