@@ -23,7 +23,7 @@ STATUS_NAMES = {
     0x0080: "SGX_UNMASKED_EVENT", 0x0100: "SGX_INVALID_KEYNAME", 0x4001: "LINK_UNKNOWN_COMMAND",
     0x4002: "LINK_BAD_LENGTH", 0x4003: "LINK_BAD_FRAME", 0x4004: "LINK_TOO_LONG", 0x4005: "LINK_OUT_OF_SEQUENCE",
     0x4006: "LINK_ANSWER_GONE", 0x4011: "BLOCK_LIFE_CYCLE", 0x4012: "BLOCK_NO_SLOT", 0x4013: "BLOCK_NO_TCS",
-    0x4014: "BLOCK_BOOT_FAILED", 0x800D: "FAULT_GP", 0x800E: "FAULT_PF",
+    0x4014: "BLOCK_BOOT_FAILED", 0x4015: "BLOCK_NO_GENERATION", 0x4016: "BLOCK_ENTRY_PROOF", 0x800D: "FAULT_GP", 0x800E: "FAULT_PF",
 }  # fmt: skip
 
 _MAX_CONTENTS = 4608
@@ -101,7 +101,7 @@ class CommandSource:
             wrong = rng.choice((0, seq + 1, seq + 2, seq + 128, rng.randrange(256))) % 256
             return bytes([rng.choice((0x10, 0x20, 0x26, 0x28, 0x7F)), wrong]) + rng.randbytes(rng.randrange(20))
         if kind == "unknown":
-            op = rng.choice((0x00, 0x04, 0x0F, 0x13, 0x17, 0x1F, 0x2B, 0x2F, 0x31, 0x7F, 0x80, 0x91, 0xA0, 0xFF))
+            op = rng.choice((0x00, 0x05, 0x0F, 0x18, 0x1F, 0x2C, 0x2F, 0x31, 0x7F, 0x80, 0x91, 0xA0, 0xFF))
             return self._command(op, rng.randbytes(rng.choice((0, 0, 9, 16, 17))))
         if kind == "short" and self._naks:
             return rng.randbytes(1)

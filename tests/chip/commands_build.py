@@ -27,13 +27,17 @@ from commands_make import (
     X,
     le,
     maced,
+    message_of,
     patched,
     secinfo,
     secs,
+    signed,
     sigstruct,
     tcs_page,
     token,
+    with_numbers,
 )  # fmt: skip
+from commands_rsa import FORGERIES, SIGNING_KEYS, forged
 from commands_shadow import Enclave, LaunchKey
 
 
@@ -224,7 +228,6 @@ class Builder(KeyBuilder):
             isvprodid=rng.choice((0, 1, 0xFFFF)),
             isvsvn=rng.choice((0, 3, 0xFFFF)),
         )
-        sig = patched(sig, 516, rng.randbytes(4))  # SIGNATURE and Q1: not checked, and not part of anything
         if self._chance(spoil):
             sig = self._patch(
                 sig,
@@ -237,6 +240,11 @@ class Builder(KeyBuilder):
                 (936, bytes([sig[936] ^ 4])),
                 (943, bytes([sig[943] ^ 0x80])), (24, b"\0"), (128, bytes([sig[128] ^ 1])),
             )  # fmt: skip
+            if self._chance(0.9):
+                sig = signed(sig)
+        if self._chance(0.06):
+            key = SIGNING_KEYS[SIGNERS.index(signer)]
+            sig = with_numbers(sig, forged(rng.choice(FORGERIES), rng, key, message_of(sig)))
         return sig
 
     def _token(self, enclave: Enclave, signer: bytes, launch: LaunchKey) -> bytes:

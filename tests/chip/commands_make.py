@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
+from commands_rsa import SIGNING_KEYS, Numbers, key_of
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
@@ -45,13 +46,8 @@ def cmac(key: bytes, message: bytes) -> bytes:
     return mac.finalize()
 
 
-def _modulus(i: int) -> bytes:
-    parts = (hashlib.sha256(f"fusequote test signer {i} {part}".encode()).digest() for part in range(12))
-    return b"".join(parts)
-
-
-#: Moduli of signers (nobody's keys, the RSA check is not there yet): 0 and 1 provision, 2 launches, 3 and 4 just sign.
-SIGNERS = [_modulus(i) for i in range(5)]
+#: Moduli of signers: 0 and 1 provision, 2 launches, 3 and 4 just sign.
+SIGNERS = [key.modulus for key in SIGNING_KEYS]
 MRSIGNERS = [hashlib.sha256(modulus).digest() for modulus in SIGNERS]
 
 
@@ -129,8 +125,8 @@ def sigstruct(
     isvprodid: int = 0,
     isvsvn: int = 0,
 ) -> bytes:
-    """SIGSTRUCT, 1808 bytes. The signature is 0: the chip's capabilities say that it is not checked."""
-    return record(
+    """SIGSTRUCT, 1808 bytes, signed when ``modulus`` is one of :data:`SIGNERS`."""
+    unsigned = record(
         1808,
         (0, HEADER + le(vendor, 4) + le(0x20240229, 4) + HEADER2),
         (128, modulus + le(3, 4)),
@@ -138,6 +134,24 @@ def sigstruct(
         (912, isvfamilyid + attributes + attributemask + enclavehash),
         (1008, isvextprodid + le(isvprodid, 2) + le(isvsvn, 2)),
     )
+    return signed(unsigned)
+
+
+def message_of(sig: bytes) -> bytes:
+    """The 256 bytes of a SIGSTRUCT that are signed."""
+    return sig[0:128] + sig[900:1028]
+
+
+def with_numbers(sig: bytes, numbers: Numbers) -> bytes:
+    """The same SIGSTRUCT with another MODULUS, SIGNATURE, Q1 and Q2."""
+    modulus, signature, q1, q2 = (numbers.to_bytes()[i : i + 384] for i in range(0, 1536, 384))
+    return sig[:128] + modulus + sig[512:516] + signature + sig[900:1040] + q1 + q2
+
+
+def signed(sig: bytes) -> bytes:
+    """The same SIGSTRUCT, signed anew; as it is when nobody here has the key."""
+    key = key_of(sig[128:512])
+    return with_numbers(sig, key.sign(message_of(sig))) if key else sig
 
 
 #: Not VALID: the enclave is launched by LEPUBKEYHASH alone.

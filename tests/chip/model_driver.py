@@ -23,6 +23,7 @@ from commands_make import (
     sigstruct,
     tcs_page,
 )  # fmt: skip
+from commands_rsa import Key, entry_chunk, link, proof_message
 from fusequote.chip.entropy import SimulatedEntropy
 from fusequote.chip.fusefile import FuseBank
 from fusequote.chip.model import ModelChip, Status
@@ -57,7 +58,7 @@ class Driver:
         assert contents[:2] == bytes([op | 0x80, self.seq])
         answer = Answer(Status(int.from_bytes(contents[2:4], "little")), contents[4:])
         assert answer.status == 0 or not answer.body
-        if op == ops.RESET and answer.status == 0:
+        if op in (ops.RESET, ops.FUSE_SCRAP) and answer.status == 0:
             self.seq = 0
         return answer
 
@@ -97,12 +98,19 @@ class Built:
     tcs: int
 
 
-def build(driver: Driver, *, content: bytes = b"content", tcs: bytes | None = None, **source: object) -> Built:
-    """ECREATE, a TCS at offset 0, a page at 0x1000 with one measured chunk."""
+def build(
+    driver: Driver,
+    *,
+    content: bytes = b"content",
+    tcs: bytes | None = None,
+    entry_key: Key | None = None,
+    **source: object,
+) -> Built:
+    """ECREATE, a TCS at offset 0, a page at 0x1000 with one measured chunk; one that names ``entry_key``, if any."""
     page = secs(**source)
     handle = driver.do(ops.ECREATE, secinfo(PT_SECS) + page)
     base = int.from_bytes(page[8:16], "little")
-    data = content.ljust(256, b"\0")
+    data = content.ljust(256, b"\0") if entry_key is None else entry_chunk(entry_key)
     tcs = tcs_page() if tcs is None else tcs
     driver.do(ops.EADD, handle + le(base, 8) + secinfo(PT_TCS) + tcs)
     driver.do(ops.EADD, handle + le(base + 0x1000, 8) + secinfo(PT_REG, R | W) + bytes(0))
@@ -131,3 +139,32 @@ def launch(driver: Driver, signer: int = 3, sig: dict | None = None, **source: o
 def enter(driver: Driver, enclave: Built) -> bytes:
     """EENTER by its TCS; the ticket."""
     return driver.do(ops.EENTER, enclave.handle + le(enclave.tcs, 8))[:16]
+
+
+def proof(
+    driver: Driver, enclave: Built, key: Key, chain: bytes, *, op: int = ops.EENTER, nonce: bytes | None = None
+) -> bytes:
+    """A good proof for an entry by the enclave's TCS, after an ECHALLENGE unless a ``nonce`` is given."""
+    nonce = driver.do(ops.ECHALLENGE, enclave.handle) if nonce is None else nonce
+    message = proof_message(op, enclave.handle[1:], le(enclave.tcs, 8), nonce, enclave.mrenclave, chain)
+    return chain + key.sign(message).to_bytes()
+
+
+Plan = list[tuple[int, bytes]]
+
+
+def chained(commands: Plan, last: bytes = bytes(32)) -> tuple[bytes, Plan]:
+    """Of (op, body after the ticket) pairs: the chain to sign, and the pairs with the link of the next one in each."""
+    following, out = last, []
+    for op, body in reversed(commands):
+        out.insert(0, (op, body + following))
+        following = link(op, body + following)
+    return following, out
+
+
+def enter_signed(driver: Driver, enclave: Built, key: Key, commands: Plan) -> Plan:
+    """EENTER with a proof for this plan; the commands that are to follow, ready to be sent."""
+    chain, plan = chained(commands)
+    body = enclave.handle + le(enclave.tcs, 8) + proof(driver, enclave, key, chain)
+    ticket = driver.do(ops.EENTER, body)[:16]
+    return [(op, ticket + after) for op, after in plan]

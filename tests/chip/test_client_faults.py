@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from commands_make import SIGNERS, signed
 from faulty import Faults, FaultyPort
 from fusequote import arch
 from fusequote.chip import Chip, LinkError, Op, Patience, commands
@@ -59,15 +60,15 @@ def expected_measurement() -> bytes:
 
 
 def sigstruct() -> arch.SigStruct:
-    modulus = hashlib.shake_256(b"modulus").digest(384)
-    return arch.SigStruct(
-        modulus=modulus,
+    unsigned = arch.SigStruct(
+        modulus=SIGNERS[3],
         exponent=3,
         enclavehash=expected_measurement(),
         attributes=arch.Attributes(flags=0x4, xfrm=3),
         attributemask=arch.Attributes(flags=0xFFFFFFFFFFFFFFFF, xfrm=3),
         isvsvn=7,
     )
+    return arch.SigStruct.from_bytes(signed(unsigned.to_bytes()))
 
 
 def whole_session(chip: Chip) -> list[tuple[int, bytes]]:

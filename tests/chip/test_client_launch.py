@@ -4,6 +4,7 @@ lost."""
 from __future__ import annotations
 
 import pytest
+from commands_make import SIGNERS, signed
 from faulty import Faults, FaultyPort
 from fusequote import arch
 from fusequote.chip import Chip, ChipFault, Op, Patience, SgxError
@@ -21,11 +22,16 @@ def image(extra=()) -> MemoryImage:
     return MemoryImage("sample", make_secs(0x20000, 1, None), [*operations, *extra])
 
 
-def sigstruct(of: MemoryImage) -> arch.SigStruct:
+def sigstruct(of: MemoryImage, enclavehash: bytes | None = None) -> arch.SigStruct:
     attributes = arch.Attributes(flags=0x4, xfrm=3)
-    return arch.SigStruct(
-        enclavehash=mrenclave(of), exponent=3, attributes=attributes, attributemask=attributes
+    unsigned = arch.SigStruct(
+        modulus=SIGNERS[3],
+        enclavehash=enclavehash or mrenclave(of),
+        exponent=3,
+        attributes=attributes,
+        attributemask=attributes,
     )
+    return arch.SigStruct.from_bytes(signed(unsigned.to_bytes()))
 
 
 def ready(seed: int) -> tuple[Chip, FaultyPort]:
@@ -84,6 +90,6 @@ def test_a_wrong_measurement_stays_one():
     with chip:
         port.spoil(Faults(), Faults(lose=0.2))
         with pytest.raises(SgxError, match="SGX_INVALID_MEASUREMENT"):
-            launch(chip, sample, sigstruct(sample).replace(enclavehash=bytes(32)))
+            launch(chip, sample, sigstruct(sample, bytes(31) + b"\1"))
         assert chip.stats.lost > 0
         assert [op for op, _ in port.tap.ran].count(Op.EINIT) == 2

@@ -10,9 +10,8 @@ from fusequote.chip.fusefile import FuseBank
 from fusequote.chip.model import ModelChip, build, chip, crypto, entry, keys, layout, state
 from fusequote.chip.model.status import Refusal
 
-#: What no command can cause: RSA is not enforced yet, there are no interrupts, and the fuses of a chip that these
-#: commands drive are good (test_model_fuses.py has others).
-UNREACHABLE = {"SGX_INVALID_SIGNATURE", "SGX_UNMASKED_EVENT", "BLOCK_BOOT_FAILED"}
+#: What no stream of commands for a chip with good fuses can cause (test_model_fuses.py has others).
+UNREACHABLE = {"BLOCK_BOOT_FAILED"}
 
 
 def new_chip() -> ModelChip:
@@ -89,7 +88,7 @@ def tcs_keeps_dbgoptin(monkeypatch):
 
 def aex_keeps_the_ticket(monkeypatch):
     def aex(machine, body):
-        _, tcs = entry._tcs(machine, body)
+        tcs = entry._initialised(machine, body).tcs_at(entry._linaddr(body))
         entry.gp_if(not tcs.active)
         tcs.cssa += 1
         return b""
@@ -99,20 +98,20 @@ def aex_keeps_the_ticket(monkeypatch):
 
 def eresume_at_cssa_zero(monkeypatch):
     def eresume(machine, body):
-        enclave, tcs = entry._tcs(machine, body)
+        enclave, tcs = entry._tcs_to_enter(machine, body)
         entry.gp_if(tcs.active)
-        tcs.cssa = max(0, tcs.cssa - 1)
-        return entry._enter(machine, enclave, tcs)
+        tcs.cssa += tcs.cssa == 0
+        return entry._enter(machine, enclave, tcs, 0x2A, body)
 
     replace(monkeypatch, 0x2A, eresume)
 
 
 def eenter_one_frame_too_many(monkeypatch):
     def eenter(machine, body):
-        enclave, tcs = entry._tcs(machine, body)
+        enclave, tcs = entry._tcs_to_enter(machine, body)
         entry.gp_if(tcs.active)
         entry.gp_if(tcs.cssa > tcs.nssa)
-        return entry._enter(machine, enclave, tcs)
+        return entry._enter(machine, enclave, tcs, 0x25, body)
 
     replace(monkeypatch, 0x25, eenter)
 

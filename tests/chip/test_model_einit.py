@@ -1,5 +1,7 @@
 """Every check of EINIT in docs/chip.md section 4, SIGSTRUCT and EINITTOKEN, on the reference model."""
 
+import random
+
 import commands_shadow as ops
 import pytest
 from commands_make import (
@@ -15,11 +17,17 @@ from commands_make import (
     keyrequest,
     le,
     maced,
+    message_of,
     patched,
     record,
+    signed,
     sigstruct,
     token,
+    with_numbers,
 )  # fmt: skip
+from commands_rsa import FORGERIES, SIGNING_KEYS, encoded, forged
+from fusequote.chip.framing import Decoder, encode
+from fusequote.chip.model import ModelLink
 from model_driver import BASE, build, einit_body, enter, launch, locked
 
 CPUSVN = bytes([255, 254, 253, 252, 251, 250, 249, 248] * 2)
@@ -28,6 +36,11 @@ CPUSVN = bytes([255, 254, 253, 252, 251, 250, 249, 248] * 2)
 @pytest.fixture
 def chip():
     return locked()
+
+
+def resigned(body):
+    """EINIT's body with its SIGSTRUCT signed anew."""
+    return body[:9] + signed(body[9:1817]) + body[1817:]
 
 
 BAD_SIG = "SGX_INVALID_SIG_STRUCT"
@@ -43,17 +56,90 @@ def test_bad_sigstructs(chip, at, value):
     enclave = build(chip)
     chip.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[3])
     good = einit_body(enclave)
-    assert chip.status(ops.EINIT, patched(good, 9 + at, value)) == BAD_SIG
+    assert chip.status(ops.EINIT, resigned(patched(good, 9 + at, value))) == BAD_SIG
     if at < 912 or at > 927:  # step 2 comes before the handle; ISVFAMILYID after it
         assert chip.status(ops.EINIT, bytes(9) + patched(good, 9 + at, value)[9:]) == BAD_SIG
     assert chip.status(ops.EINIT, good) == "SUCCESS"
 
 
-@pytest.mark.parametrize("at", [20, 40, 43, 516, 899, 1040, 1423, 1424, 1807])
+@pytest.mark.parametrize("at", [20, 40, 43])
 def test_what_einit_does_not_look_at(chip, at):
     enclave = build(chip)
     chip.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[3])
-    assert chip.status(ops.EINIT, patched(einit_body(enclave, vendor=0x8086), 9 + at, b"\x77")) == "SUCCESS"
+    changed = patched(einit_body(enclave, vendor=0x8086), 9 + at, b"\x77")
+    assert chip.status(ops.EINIT, changed) == "SGX_INVALID_SIGNATURE"  # it is signed all the same
+    assert chip.status(ops.EINIT, resigned(changed)) == "SUCCESS"
+
+
+@pytest.mark.parametrize("at", [*range(0, 44), *range(128, 512, 37), *range(516, 900, 41), *range(900, 910),
+                                *range(913, 992, 7), *range(1008, 1028), *range(1040, 1808, 53), 511, 899, 1423, 1807])
+def test_a_changed_byte_anywhere_is_another_signature(chip, at):
+    enclave = build(chip)
+    chip.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[3])
+    good = einit_body(enclave)
+    changed = patched(good, 9 + at, bytes([good[9 + at] ^ 0x10]))
+    fixed = at < 16 or 16 <= at < 20 or 24 <= at < 40
+    assert chip.status(ops.EINIT, changed) == (BAD_SIG if fixed else "SGX_INVALID_SIGNATURE")
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_forged_signatures(chip, kind):
+    enclave = build(chip)
+    chip.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[3])
+    good = einit_body(enclave)
+    for round in range(3):
+        numbers = forged(kind, random.Random(f"{kind} {round}"), SIGNING_KEYS[3], message_of(good[9:1817]))
+        bad = good[:9] + with_numbers(good[9:1817], numbers) + good[1817:]
+        assert chip.status(ops.EINIT, bad) == "SGX_INVALID_SIGNATURE"
+        # before the handle, and after the rules of the header and a waiting EVENT
+        assert chip.status(ops.EINIT, bytes(9) + bad[9:]) == "SGX_INVALID_SIGNATURE"
+        assert chip.status(ops.EINIT, patched(bad, 9, b"\1")) == BAD_SIG
+    assert chip.status(ops.EINIT, good) == "SUCCESS"
+
+
+def test_forgeries_are_good_but_for_one_thing():
+    """They solve the equations modulo 2^3072, or over the integers with a number out of its range."""
+    message, key = b"m" * 256, SIGNING_KEYS[3]
+    block, r = encoded(message), 1 << 3072
+    for kind in ("both wrap", "both wrap upwards", "first wraps", "second wraps"):
+        _, s, q1, q2 = vars(forged(kind, random.Random(1), key, message)).values()
+        t1 = (s * s - q1 * key.n) % r
+        assert (t1 * s - q2 * key.n) % r == block
+    # With Q2 + S in 3072 bits, which half of all messages allow:
+    signatures = ((m, key.sign(m)) for m in (bytes([i]) * 256 for i in range(256)))
+    message = next(m for m, good in signatures if good.q2 + good.s < r)
+    _, s, q1, q2 = vars(forged("t1 in [N, 2N)", random.Random(1), key, message)).values()
+    assert (s * s - q1 * key.n) * s - q2 * key.n == encoded(message) and s * s - q1 * key.n >= key.n
+    root = forged("cube root", random.Random(1), key, message).s
+    made = (root**3).to_bytes(384, "big")
+    assert made.startswith(b"\x00\x01\xff\xff") and encoded(message).to_bytes(384, "big")[-52:] in made
+
+
+def test_an_event_that_waits_ends_einit(chip):
+    enclave = build(chip)
+    chip.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[3])
+    good = einit_body(enclave)
+    link = ModelLink(chip.chip)
+
+    def together(body, *behind):
+        chip.seq += 1
+        sent = b"".join(encode(contents) for contents in (bytes([ops.EINIT, chip.seq]) + body, *behind))
+        return [answer[2:4] for answer in Decoder(4608).feed(link.feed(sent))]
+
+    done, ended, bad_sig = b"\0\0", b"\x80\0", b"\1\0"
+    event = bytes([ops.EVENT, 9])
+    assert together(good, event) == [ended, done]
+    assert together(patched(good, 9 + 516, b"\x55\x55"), event) == [ended, done]  # looked at before the signature
+    assert together(bytes(9) + good[9:], event) == [ended, done]
+    assert together(patched(good, 9, b"\1"), event) == [bad_sig, done]  # but after the header
+    assert together(good[:-1], event) == [b"\x02\x40", done]
+    chip.do(ops.EVENT)
+    chip.do(ops.IDENTIFY)
+    assert chip.status(ops.SLOT_INFO, enclave.handle) == "FAULT_GP"
+    # Something else behind it, and an EVENT with a body, are no event.
+    enclave_of = enclave.handle
+    assert together(good, event + b"\0") == [done, b"\x02\x40"]
+    assert chip.do(ops.SLOT_INFO, enclave_of)[64:96] == enclave.mrenclave
 
 
 def test_family_id_with_kss(chip):
@@ -70,7 +156,7 @@ def test_wrong_measurement_and_another_try(chip):
     chip.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[3])
     good = einit_body(enclave)
     for at in (960, 991):
-        wrong = patched(good, 9 + at, bytes([good[9 + at] ^ 1]))
+        wrong = resigned(patched(good, 9 + at, bytes([good[9 + at] ^ 1])))
         assert chip.status(ops.EINIT, wrong) == "SGX_INVALID_MEASUREMENT"
     chip.do(ops.EEXTEND, enclave.handle + le(BASE + 0x1000, 8) + b"\1" + bytes(256))  # it is still being built
     assert chip.status(ops.EINIT, good) == "SGX_INVALID_MEASUREMENT"

@@ -34,7 +34,7 @@ class Generator:
 def test_a_blank_chip_identifies_itself():
     info = blank().do(ops.IDENTIFY)
     assert info == (
-        b"FQ-EMUL\0" + b"\1\0" + b"\1\0" + bytes(4) + b"\x01\x04\x04\x02" + b"\x00\x12" + b"\0\0" + bytes(32) + bytes(8)
+        b"FQ-EMUL\0" + b"\1\0" + b"\2\0" + le(5, 4) + b"\x01\x04\x04\x02" + b"\x00\x12" + b"\0\0" + bytes(32) + bytes(8)
     )
 
 
@@ -43,10 +43,10 @@ def test_a_locked_chip_identifies_itself():
     driver.do(ops.FUSE_STATUS)
     info = driver.do(ops.IDENTIFY)
     assert info == (
-        b"FQ-EMUL\0" + b"\1\0" + b"\1\0" + bytes(4) + b"\x01\x04\x04\x02" + b"\x00\x12" + b"\x02\x01"
-        + DEVICE + CPUSVN + b"\x01" + bytes(7)
+        b"FQ-EMUL\0" + b"\1\0" + b"\2\0" + le(5, 4) + b"\x01\x04\x04\x02" + b"\x00\x12" + b"\x02\x01"
+        + DEVICE + CPUSVN + b"\x01\x01" + bytes(6)
     )  # fmt: skip
-    assert locked(options=1).do(ops.IDENTIFY)[12:16] == le(16, 4)
+    assert locked(options=1).do(ops.IDENTIFY)[12:16] == le(21, 4)
 
 
 def test_manufacture_lock_and_reset():

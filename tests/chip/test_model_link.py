@@ -10,10 +10,10 @@ from model_driver import blank, build, enter, launch, locked
 #: Good lengths of each numbered op's body.
 LENGTHS = {
     0x10: (0,), 0x11: (192,), 0x12: (0,), 0x14: (32,), 0x15: (16,), 0x16: (9,), 0x20: (4160,), 0x21: (81, 4177),
-    0x22: (18, 274, 4114), 0x23: (2121,), 0x24: (9,), 0x25: (17,), 0x26: (16,), 0x27: (592,), 0x28: (528,), 0x29: (17,),
-    0x2A: (17,), 0x30: (448,),
+    0x22: (18, 274, 4114), 0x23: (2121,), 0x24: (9,), 0x25: (17, 1585), 0x26: (16, 48), 0x27: (592, 624),
+    0x28: (528, 560), 0x29: (17,), 0x2A: (17, 1585), 0x30: (448, 480), 0x13: (32,), 0x17: (16,), 0x2B: (9,),
 }  # fmt: skip
-NEED_LOCKED = [op for op in LENGTHS if op not in (0x10, 0x11, 0x12)]
+NEED_LOCKED = [op for op in LENGTHS if op not in (0x10, 0x11, 0x12, 0x17)]
 
 
 def raw(driver, op, seq, body=b""):
@@ -83,7 +83,7 @@ def test_a_key_is_not_kept_but_a_refused_key_is():
 
 def test_unknown_ops_and_wrong_lengths_use_up_a_number():
     driver = blank()
-    assert raw(driver, 0x13, 1) == b"\x93\x01\x01\x40"
+    assert raw(driver, 0x1F, 1) == b"\x9f\x01\x01\x40"
     assert raw(driver, 0xA0, 2) == b"\xa0\x02\x01\x40"
     assert raw(driver, 0x10, 3, b"\0") == b"\x90\x03\x02\x40"
     assert raw(driver, 0x10, 4)[2:4] == b"\0\0"
@@ -94,9 +94,10 @@ def test_unnumbered_ops_take_any_number():
     for seq in (0, 5, 5, 255):
         assert raw(driver, ops.IDENTIFY, seq)[:4] == bytes([0x81, seq, 0, 0])
         assert raw(driver, ops.CYCLES, seq) == bytes([0x82, seq, 0, 0, 0, 0, 0, 0])
-        for op in (0, 4, 0x0F):
+        for op in (0, 5, 0x0F):
             assert raw(driver, op, seq) == bytes([op | 0x80, seq, 0x01, 0x40])
-        for op in (ops.IDENTIFY, ops.CYCLES, ops.RESET):
+        assert raw(driver, ops.EVENT, seq) == bytes([0x84, seq, 0, 0])
+        for op in (ops.IDENTIFY, ops.CYCLES, ops.RESET, ops.EVENT):
             assert raw(driver, op, seq, b"\0") == bytes([op | 0x80, seq, 0x02, 0x40])
     assert raw(driver, ops.IDENTIFY, 0)[4 + 23] == 0
 
@@ -153,12 +154,13 @@ def test_a_chip_that_could_not_boot_says_so_to_every_numbered_command(life_cycle
     fuses.burn(0, bytes([life_cycle]))
     fuses.burn(3, bytes([version]))
     driver = blank(fuses=fuses)
-    for op in (*LENGTHS, 0x13, 0xFF):
+    for op in (*LENGTHS, 0x1F, 0xFF):
         assert driver.status(op) == "BLOCK_BOOT_FAILED"
         assert driver.status(op, bytes(LENGTHS.get(op, (0,))[0])) == "BLOCK_BOOT_FAILED"
     info = driver.do(ops.IDENTIFY)
     assert info[:8] == b"FQ-EMUL\0" and info[56] == 0 and info[23] == driver.seq
-    assert driver.status(0x04) == "LINK_UNKNOWN_COMMAND"
+    assert driver.status(0x05) == "LINK_UNKNOWN_COMMAND"
+    driver.do(ops.EVENT)
     driver.do(ops.RESET)
     assert driver.status(ops.FUSE_STATUS) == "BLOCK_BOOT_FAILED"
     assert fuses.image() == bytes([life_cycle, 0, 0, version]) + bytes(380)
@@ -178,7 +180,7 @@ def test_nothing_secret_in_a_representation():
 def test_statuses_are_those_of_the_document():
     assert " ".join(f"{status:04X}" for status in Status) == (
         "0000 0001 0002 0004 0008 000E 0010 0020 0040 0080 0100 "
-        "4001 4002 4003 4004 4005 4006 4011 4012 4013 4014 800D 800E"
+        "4001 4002 4003 4004 4005 4006 4011 4012 4013 4014 4015 4016 800D 800E"
     )
 
 

@@ -11,7 +11,7 @@ from fusequote.enclave.errors import ImageError, ImageUnsupported
 from fusequote.enclave.image import ZERO_PAGE, AddPage, ExtendChunks, MemoryImage, make_secs, whole_page
 from fusequote.enclave.load import BASE_32, BASE_64, launch
 from fusequote.enclave.measure import mrenclave
-from fusequote.enclave.signing import generate_signing_key, sign_image
+from fusequote.enclave.signing import generate_signing_key, sign_image, sign_sigstruct
 from fusequote.errors import ExitCode, UsageError
 
 RW = arch.PT_REG_FLAGS | 3
@@ -134,12 +134,13 @@ def test_session_shows_no_ticket(chip, key):
         ({"enclavehash": b"\1" * 32}, "SGX_INVALID_MEASUREMENT"),
         ({"attributes": arch.Attributes(flags=0x84, xfrm=3)}, "SGX_INVALID_ATTRIBUTE"),
         ({"exponent": 5}, "SGX_INVALID_SIG_STRUCT"),
+        ({"signature": b"\1" * 384}, "SGX_INVALID_SIGNATURE"),
     ],
 )
 def test_einit_refuses_and_the_slot_is_free(chip, key, change, name):
     sample = image(key)
     with pytest.raises(SgxError, match=f"EINIT: {name}") as caught:
-        launch(chip, sample, sample.sigstruct.replace(**change))
+        launch(chip, sample, sign_sigstruct(sample.sigstruct.replace(**change), key).replace(**change))
     assert caught.value.exit_code == ExitCode.DEVICE
     assert caught.value.hint
     assert slots_are_free(chip)

@@ -84,14 +84,14 @@ def test_a_tcs_or_a_page_permission_of_the_image(ready: Ready):
 def test_any_bit_of_enclavehash_and_header(ready: Ready, rng):
     image = signed_sample(Signers(ready.platform.home))
     raw = image.sigstruct.to_bytes()
-    for start, end, reason in ((960, 992, Reason.MEASUREMENT), (0, 16, Reason.SIG_STRUCT), (24, 40, Reason.SIG_STRUCT)):
+    for start, end, reason in ((960, 992, Reason.SIGNATURE), (0, 16, Reason.SIG_STRUCT), (24, 40, Reason.SIG_STRUCT)):
         for bit in some_bits(rng, start, end, 3):
             with refused(reason):
                 ready.platform.launch(image.signed(SigStruct.from_bytes(flip(raw, bit))))
 
 
 def test_any_bit_of_the_sigstructs_signature(home, rng):
-    """The chip does not look at it yet; the relying party takes no policy from a SIGSTRUCT that nobody signed."""
+    """The relying party takes no policy from a SIGSTRUCT that nobody signed, and the chip does not launch one."""
     image = signed_sample(Signers(home))
     raw = image.sigstruct.to_bytes()
     assert attest(image, home=home).verdict.accepted

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from . import layout
+from . import layout, rsa, signed_entry
 from .crypto import above, cmac
 from .fuses import provisioning_signers
 from .keys import einittoken_key
 from .layout import EinitToken, SecInfo, SecsSource, SigStruct, TcsSource
-from .state import HANDLE_SIZE, PADDING, Enclave, Machine, OpenPage, Tcs
+from .state import HANDLE_SIZE, Enclave, Machine, OpenPage, Tcs
 from .status import Refusal, Status, gp_if, refuse_if
 
 PAGE = 4096
@@ -157,6 +157,10 @@ def eextend(machine: Machine, body: bytes) -> bytes:
 
     if page.content is not None:
         data = page.content[within : within + count * CHUNK]
+    elif within == 0 and data.startswith(signed_entry.KEY_MAGIC):
+        at = len(signed_entry.KEY_MAGIC)
+        enclave.entry_key = data[at : at + signed_entry.HASH_SIZE]
+        enclave.entry_keys += 1
     for i in range(0, count * CHUNK, CHUNK):
         enclave.measurement.update(b"EEXTEND\0" + (offset + i).to_bytes(8, "little") + bytes(48))
         enclave.measurement.update(data[i : i + CHUNK])
@@ -173,7 +177,12 @@ def einit(machine: Machine, body: bytes) -> bytes:
     bad_sig = Status.SGX_INVALID_SIG_STRUCT
     refuse_if(sig.header != _HEADER or sig.vendor not in _VENDORS or sig.header2 != _HEADER2, bad_sig)
     refuse_if(sig.exponent != 3 or sig.reserved_set, bad_sig)
-    # 3, 4: no interrupts here; the RSA check is not enforced (capability bit 0 says so)
+    # 3
+    refuse_if(machine.event, Status.SGX_UNMASKED_EVENT)
+    # 4
+    padding = rsa.verified_padding(sig.modulus, sig.signature, sig.q1, sig.q2, sig.message)
+    if padding is None:
+        raise Refusal(Status.SGX_INVALID_SIGNATURE)
     # 5
     enclave = machine.enclave(handle)
     gp_if(enclave.initialised)
@@ -182,6 +191,8 @@ def einit(machine: Machine, body: bytes) -> bytes:
     # 7: on a copy, for another EINIT may follow
     mrenclave = enclave.measurement.copy().digest()
     refuse_if(mrenclave != sig.enclavehash, Status.SGX_INVALID_MEASUREMENT)
+    # our rule for entry keys
+    refuse_if(enclave.entry_keys > 1, Status.SGX_INVALID_MEASUREMENT)
     # 8, 9, and our rule for PROVISIONKEY
     mrsigner = hashlib.sha256(sig.modulus).digest()
     bad_attribute = Status.SGX_INVALID_ATTRIBUTE
@@ -205,7 +216,7 @@ def einit(machine: Machine, body: bytes) -> bytes:
     enclave.isvprodid = sig.isvprodid
     enclave.isvsvn = sig.isvsvn
     enclave.isvfamilyid = sig.isvfamilyid
-    enclave.padding = PADDING
+    enclave.padding = padding
     enclave.attributes |= layout.INIT
     return b""
 

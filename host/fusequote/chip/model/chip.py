@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ..entropy import EntropySource
 from ..framing import BadFrame, Decoder, encode
 from ..fusefile import FuseBank
-from . import build, entry, fuses, keys
+from . import build, entry, fuses, keys, signed_entry
 from .layout import EinitToken, KeyRequest, Manufacture, Report, SecInfo, SigStruct, TargetInfo
 from .state import HANDLE_SIZE, TICKET_SIZE, Machine
 from .status import Refusal, Status
@@ -20,8 +21,8 @@ from .status import Refusal, Status
 SLOTS = 4
 TCS_PER_SLOT = 4
 
-IDENTIFY, CYCLES, RESET = 0x01, 0x02, 0x03
-EGETKEY = 0x28
+IDENTIFY, CYCLES, RESET, EVENT = 0x01, 0x02, 0x03, 0x04
+FUSE_SCRAP, EGETKEY = 0x17, 0x28
 
 _ANSWER = 0x80
 _MIN_CONTENTS = 2
@@ -42,27 +43,34 @@ def _exactly(*sizes: int) -> Callable[[int], bool]:
     return lambda size: size in sizes
 
 
-_ENTRY_BODY = _exactly(HANDLE_SIZE + 8)
+def _of_an_entry(size: int) -> Callable[[int], bool]:
+    return _exactly(TICKET_SIZE + size, TICKET_SIZE + size + signed_entry.NEXT_SIZE)
+
+
+_ENTERING = _exactly(entry.TCS_NAME_SIZE, entry.TCS_NAME_SIZE + signed_entry.PROOF_SIZE)
 
 _COMMANDS = {
     0x10: _Command(fuses.fuse_status, _exactly(0), locked=False),
     0x11: _Command(fuses.fuse_manufacture, _exactly(Manufacture.SIZE), locked=False),
     0x12: _Command(fuses.fuse_lock, _exactly(0), locked=False),
+    0x13: _Command(fuses.fuse_raise_svn, _exactly(32)),
     0x14: _Command(fuses.set_lepubkeyhash, _exactly(32)),
     0x15: _Command(fuses.set_ownerepoch, _exactly(16)),
     0x16: _Command(keys.slot_info, _exactly(HANDLE_SIZE)),
+    FUSE_SCRAP: _Command(fuses.fuse_scrap, _exactly(16), locked=False),
     0x20: _Command(build.ecreate, _exactly(SecInfo.SIZE + 4096)),
     0x21: _Command(build.eadd, _exactly(build.EADD_HEAD, build.EADD_HEAD + build.PAGE)),
     0x22: _Command(build.eextend, lambda size: size >= build.EEXTEND_HEAD),
     0x23: _Command(build.einit, _exactly(HANDLE_SIZE + SigStruct.SIZE + EinitToken.SIZE)),
     0x24: _Command(build.eremove, _exactly(HANDLE_SIZE)),
-    0x25: _Command(entry.eenter, _ENTRY_BODY),
-    0x26: _Command(entry.eexit, _exactly(TICKET_SIZE)),
-    0x27: _Command(keys.ereport, _exactly(TICKET_SIZE + TargetInfo.SIZE + 64)),
-    EGETKEY: _Command(keys.egetkey, _exactly(TICKET_SIZE + KeyRequest.SIZE)),
-    0x29: _Command(entry.aex, _ENTRY_BODY),
-    0x2A: _Command(entry.eresume, _ENTRY_BODY),
-    0x30: _Command(keys.verifyreport, _exactly(TICKET_SIZE + Report.SIZE)),
+    0x25: _Command(entry.eenter, _ENTERING),
+    0x26: _Command(entry.eexit, _of_an_entry(0)),
+    0x27: _Command(keys.ereport, _of_an_entry(TargetInfo.SIZE + 64)),
+    EGETKEY: _Command(keys.egetkey, _of_an_entry(KeyRequest.SIZE)),
+    0x29: _Command(entry.aex, _exactly(entry.TCS_NAME_SIZE)),
+    0x2A: _Command(entry.eresume, _ENTERING),
+    0x2B: _Command(signed_entry.echallenge, _exactly(HANDLE_SIZE)),
+    0x30: _Command(keys.verifyreport, _of_an_entry(Report.SIZE)),
 }
 
 
@@ -87,8 +95,11 @@ class ModelChip:
         """The reset line: everything of this boot is gone, the fuses stay."""
         self._boot()
 
-    def execute(self, contents: bytes) -> bytes:
-        """The answer to one frame's contents (2 to 4,608 bytes; a NAK for fewer or more)."""
+    def execute(self, contents: bytes, *, behind: bytes = b"") -> bytes:
+        """The answer to one frame's contents (2 to 4,608 bytes; a NAK for fewer or more).
+
+        ``behind``: the contents of the frame that waits already; EINIT looks whether it is an EVENT.
+        """
         if len(contents) < _MIN_CONTENTS:
             return self.nak(Status.LINK_BAD_FRAME)
         if len(contents) > fuses.MAX_CONTENTS:
@@ -96,6 +107,7 @@ class ModelChip:
         op, seq, body = contents[0], contents[1], contents[2:]
         if op < _FIRST_NUMBERED:
             return self._unnumbered(op, seq, body)
+        self._machine.event = len(behind) == _MIN_CONTENTS and behind[0] == EVENT
         return self._numbered(op, seq, body)
 
     def nak(self, status: int) -> bytes:
@@ -109,7 +121,7 @@ class ModelChip:
         self._kept: bytes | None = None
 
     def _unnumbered(self, op: int, seq: int, body: bytes) -> bytes:
-        if op not in (IDENTIFY, CYCLES, RESET):
+        if op not in (IDENTIFY, CYCLES, RESET, EVENT):
             return _answer(op, seq, Status.LINK_UNKNOWN_COMMAND)
         if body:
             return _answer(op, seq, Status.LINK_BAD_LENGTH)
@@ -117,7 +129,8 @@ class ModelChip:
             return _answer(op, seq, Status.SUCCESS, fuses.identify(self._machine, self._last_seq))
         if op == CYCLES:
             return _answer(op, seq, Status.SUCCESS, bytes(4))  # nothing here has a clock
-        self.reset()
+        if op == RESET:
+            self.reset()
         return _answer(op, seq, Status.SUCCESS)
 
     def _numbered(self, op: int, seq: int, body: bytes) -> bytes:
@@ -129,6 +142,8 @@ class ModelChip:
         try:
             answer = _answer(op, seq, Status.SUCCESS, self._run(op, body))
             self._kept = None if op == EGETKEY else answer
+            if op == FUSE_SCRAP:
+                self.reset()
         except Refusal as refusal:
             answer = self._kept = _answer(op, seq, refusal.status)
         return answer
@@ -159,8 +174,12 @@ class ModelLink:
     def feed(self, data: bytes) -> bytes:
         """What the chip sends in answer to ``data``, all frames of it, in order."""
         answers = []
-        for frame in self._decoder.feed(data):
-            answer = self.chip.nak(frame.status) if isinstance(frame, BadFrame) else self.chip.execute(frame)
+        frames = list(self._decoder.feed(data))
+        for frame, following in zip_longest(frames, frames[1:], fillvalue=b""):
+            if isinstance(frame, BadFrame):
+                answer = self.chip.nak(frame.status)
+            else:
+                answer = self.chip.execute(frame, behind=b"" if isinstance(following, BadFrame) else following)
             answers.append(encode(answer))
         return b"".join(answers)
 

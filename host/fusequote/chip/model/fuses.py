@@ -5,12 +5,14 @@ Sources: docs/chip.md sections 1 to 3, docs/link.md sections 3.1 to 3.3.
 
 from __future__ import annotations
 
+import hmac
+
 from ..entropy import EntropySource
 from ..fusefile import FuseBank
-from .crypto import Generator, SvnChains
+from .crypto import Generator, SvnChains, cmac
 from .layout import Manufacture
 from .state import Machine
-from .status import Status, gp_if, refuse_if
+from .status import Refusal, Status, gp_if, refuse_if
 
 # Fuse map: (offset, size)
 LIFE_CYCLE = 0x000, 1
@@ -24,20 +26,25 @@ CPUSVN = 0x080, 128
 RPK = 0x100, 16
 RSK = 0x110, 16
 P256_KEY = 0x120, 32
+SECRET_HALF = 0x100, 128
 
 BLANK, MANUFACTURED, LOCKED, SCRAPPED = 0x00, 0x01, 0x03, 0x80
 FUSE_MAP_VERSION = 0x01
+MAX_GENERATIONS = 8
 OPTION_LEPUBKEYHASH_LOCKED = 0x01
 OPTION_P256 = 0x02
 
 # IDENTIFY
 MAGIC = b"FQ-EMUL\0"
 PROTOCOL_VERSION = 1
-BLOCK_VERSION = 1
+BLOCK_VERSION = 2
+CAPABILITY_RSA_ENFORCED = 1 << 0
+CAPABILITY_SIGNED_ENTRY = 1 << 2
 CAPABILITY_LEPUBKEYHASH_LOCKED = 1 << 4
 PROFILE_KD1 = 1
 WINDOW = 2
 MAX_CONTENTS = 4608
+POWER_ON, RESET = 0, 1
 
 
 def boot(fuses: FuseBank, entropy: EntropySource, j: int, slots: int, tcs_per_slot: int) -> Machine:
@@ -47,6 +54,7 @@ def boot(fuses: FuseBank, entropy: EntropySource, j: int, slots: int, tcs_per_sl
     next_eid = int.from_bytes(generator.random16()[:8], "little")
     failed = not readable(fuses)
     locked = not failed and life_cycle(fuses) == 2
+    rpk = fuses.read(*RPK)
     return Machine(
         fuses=fuses,
         entropy=entropy,
@@ -55,10 +63,12 @@ def boot(fuses: FuseBank, entropy: EntropySource, j: int, slots: int, tcs_per_sl
         generator=generator,
         report_keyid=report_keyid,
         next_eid=next_eid,
-        chains=SvnChains(fuses.read(*RPK), current_cpusvn(fuses)) if locked else None,
+        chains=SvnChains(rpk, current_cpusvn(fuses)) if locked else None,
         seal_fuses=fuses.read(*RSK),
         lepubkeyhash=fuses.read(*LEPUBKEYHASH),
         boot_failed=failed,
+        started=POWER_ON if j == 0 else RESET,
+        maker_key=cmac(rpk, b"FQ-MAKER" + bytes(8)) if locked else None,
     )
 
 
@@ -87,10 +97,12 @@ def current_cpusvn(fuses: FuseBank) -> bytes:
 
 
 def identify(machine: Machine, last_seq: int) -> bytes:
-    """IDENTIFY, docs/link.md section 3.1: 64 bytes. RSA is not enforced, entropy is simulated."""
+    """IDENTIFY, docs/link.md section 3.1: 64 bytes. Entropy is simulated, and there is no P-256 engine."""
     fuses = machine.fuses
     (options,) = fuses.read(*OPTIONS)
-    capabilities = CAPABILITY_LEPUBKEYHASH_LOCKED if options & OPTION_LEPUBKEYHASH_LOCKED else 0
+    capabilities = CAPABILITY_RSA_ENFORCED | CAPABILITY_SIGNED_ENTRY
+    if options & OPTION_LEPUBKEYHASH_LOCKED:
+        capabilities |= CAPABILITY_LEPUBKEYHASH_LOCKED
     return b"".join((
         MAGIC,
         PROTOCOL_VERSION.to_bytes(2, "little"),
@@ -101,8 +113,8 @@ def identify(machine: Machine, last_seq: int) -> bytes:
         bytes([life_cycle(fuses), last_seq]),
         fuses.read(*DEVICE_ID),
         current_cpusvn(fuses),
-        bytes([machine.chains is not None]),
-        bytes(7),
+        bytes([machine.chains is not None, machine.started]),
+        bytes(6),
     ))
 
 
@@ -162,6 +174,44 @@ def fuse_lock(machine: Machine, _body: bytes) -> bytes:
     """FUSE_LOCK: burns the life cycle; the leaves run from the next boot on."""
     refuse_if(life_cycle(machine.fuses) != 1, Status.BLOCK_LIFE_CYCLE)
     machine.fuses.burn(LIFE_CYCLE[0], bytes([LOCKED]))
+    return b""
+
+
+def fuse_raise_svn(machine: Machine, body: bytes) -> bytes:
+    """FUSE_RAISE_SVN: CPUSVN || MAC -> nothing. Another generation is burnt, and counts from the next boot on."""
+    fuses = machine.fuses
+    svn, mac = body[:16], body[16:]
+    if machine.maker_key is None or life_cycle(fuses) != 2:
+        raise Refusal(Status.BLOCK_LIFE_CYCLE)
+    authorised = cmac(machine.maker_key, b"FQ-RAISE-SVN" + bytes(4) + fuses.read(*DEVICE_ID) + svn)
+    refuse_if(not hmac.compare_digest(mac, authorised), Status.SGX_INVALID_SIGNATURE)
+    last = current_cpusvn(fuses)
+    below = any(new < old for new, old in zip(svn, last, strict=True))
+    refuse_if(below or svn == last, Status.SGX_INVALID_CPUSVN)
+    # A row with bits set but not counted was burnt by a command that power left alone; it is of no use.
+    rows = {number: (CPUSVN[0] + 16 * number, 16) for number in range(generations(fuses), MAX_GENERATIONS)}
+    blank = [number for number, row in rows.items() if not any(fuses.read(*row))]
+    if not blank:
+        raise Refusal(Status.BLOCK_NO_GENERATION)
+    fuses.burn(rows[blank[0]][0], svn)
+    fuses.burn(GENERATIONS[0], bytes([1 << blank[0]]))
+    return b""
+
+
+def fuse_scrap(machine: Machine, mac: bytes) -> bytes:
+    """FUSE_SCRAP: MAC -> nothing. The end: no secret of the chip can be read from its fuses afterwards.
+
+    The reset that follows is the dispatcher's.
+    """
+    fuses = machine.fuses
+    refuse_if(life_cycle(fuses) not in (1, 2), Status.BLOCK_LIFE_CYCLE)
+    if life_cycle(fuses) == 2:
+        if machine.maker_key is None:
+            raise Refusal(Status.BLOCK_LIFE_CYCLE)
+        authorised = cmac(machine.maker_key, b"FQ-SCRAP" + bytes(8) + fuses.read(*DEVICE_ID))
+        refuse_if(not hmac.compare_digest(mac, authorised), Status.SGX_INVALID_SIGNATURE)
+    fuses.burn(LIFE_CYCLE[0], bytes([SCRAPPED]))
+    fuses.burn(SECRET_HALF[0], b"\xff" * SECRET_HALF[1])
     return b""
 
 

@@ -10,10 +10,10 @@ import hmac
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
-from . import layout
+from . import layout, signed_entry
 from .crypto import above, cmac
 from .layout import EinitToken, KeyRequest, Report, TargetInfo
-from .state import PADDING, TICKET_SIZE, Enclave, Machine
+from .state import PADDING, Enclave, Machine, Tcs
 from .status import Refusal, Status, gp_if, refuse_if
 
 
@@ -38,6 +38,8 @@ class KeyPolicy(IntFlag):
     ISVEXTPRODID = 32
 
 
+EREPORT, EGETKEY, VERIFYREPORT = 0x27, 0x28, 0x30
+REPORTDATA_SIZE = 64
 _POLICY_BITS = 0x3F
 _POLICY_NEEDS_KSS = 0x3C
 _NEVER_MASKED = layout.INIT | layout.DEBUG
@@ -102,10 +104,10 @@ def derivekey(machine: Machine, dependencies: KeyDependencies) -> bytes:
     return cmac(machine.root_key(dependencies.cpusvn), dependencies.pack())
 
 
-def egetkey(machine: Machine, body: bytes) -> bytes:
+@signed_entry.of_an_entry(EGETKEY, KeyRequest.SIZE)
+def egetkey(machine: Machine, secs: Enclave, _tcs: Tcs, given: bytes) -> bytes:
     """EGETKEY: ticket || KEYREQUEST -> key."""
-    secs, _ = machine.entry(body[:TICKET_SIZE])
-    request = KeyRequest(body[TICKET_SIZE:])
+    request = KeyRequest(given)
     gp_if(bool(request.keypolicy & ~_POLICY_BITS) or request.reserved_set)
     if not secs.has(layout.KSS):
         gp_if(bool(request.keypolicy & _POLICY_NEEDS_KSS) or request.configsvn != 0)
@@ -288,12 +290,12 @@ def report_identity(machine: Machine, secs: Enclave) -> bytes:
     ))
 
 
-def ereport(machine: Machine, body: bytes) -> bytes:
+@signed_entry.of_an_entry(EREPORT, TargetInfo.SIZE + REPORTDATA_SIZE)
+def ereport(machine: Machine, secs: Enclave, _tcs: Tcs, given: bytes) -> bytes:
     """EREPORT: ticket || TARGETINFO || REPORTDATA -> REPORT, MACed with the REPORT key of the target."""
-    secs, _ = machine.entry(body[:TICKET_SIZE])
-    target = TargetInfo(body[TICKET_SIZE : TICKET_SIZE + TargetInfo.SIZE])
+    target = TargetInfo(given[: TargetInfo.SIZE])
     gp_if(target.reserved_set)
-    report = report_identity(machine, secs) + body[TICKET_SIZE + TargetInfo.SIZE :]
+    report = report_identity(machine, secs) + given[TargetInfo.SIZE :]
     key = derivekey(
         machine,
         KeyDependencies(
@@ -314,10 +316,10 @@ def ereport(machine: Machine, body: bytes) -> bytes:
     return report + machine.report_keyid + cmac(key, report)
 
 
-def verifyreport(machine: Machine, body: bytes) -> bytes:
+@signed_entry.of_an_entry(VERIFYREPORT, Report.SIZE)
+def verifyreport(machine: Machine, secs: Enclave, _tcs: Tcs, given: bytes) -> bytes:
     """VERIFYREPORT (ours): ticket || REPORT -> 1 or 0. The key stays inside; reports of earlier boots are not good."""
-    secs, _ = machine.entry(body[:TICKET_SIZE])
-    report = Report(body[TICKET_SIZE:])
+    report = Report(given)
     key = derivekey(machine, _report(machine, secs, report.keyid))
     genuine = hmac.compare_digest(cmac(key, report.body), report.mac)
     return bytes([genuine & hmac.compare_digest(report.keyid, machine.report_keyid)])

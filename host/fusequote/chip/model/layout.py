@@ -107,6 +107,7 @@ class SigStruct(Structure):
     header2 = Raw(24, 16)
     modulus = Raw(128, 384)
     exponent = Int(512, 4)
+    signature = Raw(516, 384)
     miscselect = Int(900, 4)
     miscmask = Int(904, 4)
     cet_attributes = Int(908, 1)
@@ -118,6 +119,13 @@ class SigStruct(Structure):
     isvextprodid = Raw(1008, 16)
     isvprodid = Int(1024, 2)
     isvsvn = Int(1026, 2)
+    q1 = Raw(1040, 384)
+    q2 = Raw(1424, 384)
+
+    @property
+    def message(self) -> bytes:
+        """The 256 bytes that SIGNATURE signs."""
+        return self.raw[0:128] + self.raw[900:1028]
 
 
 class EinitToken(Structure):

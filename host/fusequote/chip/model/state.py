@@ -31,6 +31,8 @@ class Tcs:
     oentry: int
     cssa: int = 0
     ticket: bytes | None = field(default=None, repr=False)
+    #: Signed entry: the link of the command that has to come next.
+    expected: bytes = field(default=bytes(32), repr=False)
 
     @property
     def active(self) -> bool:
@@ -72,6 +74,10 @@ class Enclave:
     measurement: Any = field(default_factory=hashlib.sha256, repr=False)
     open_page: OpenPage | None = None
     tcs: list[Tcs] = field(default_factory=list)
+    # signed entry: hash of the entry key, how often one was named, and the nonce of the open challenge
+    entry_key: bytes | None = None
+    entry_keys: int = 0
+    challenge: bytes | None = field(default=None, repr=False)
 
     def has(self, flag: int) -> bool:
         """Whether a bit of ATTRIBUTES.FLAGS is set."""
@@ -111,6 +117,12 @@ class Machine:
     seal_fuses: bytes = field(repr=False)
     lepubkeyhash: bytes
     boot_failed: bool
+    #: Why the chip started: 0 power-on, 1 RESET or FUSE_SCRAP. (2, the watchdog, bites no model.)
+    started: int
+    #: What FUSE_RAISE_SVN and FUSE_SCRAP are authorised with; None unless the chip has booted as locked.
+    maker_key: bytes | None = field(repr=False)
+    #: Whether an EVENT waits while the command runs.
+    event: bool = False
     owner_epoch: bytes = field(default=bytes(16), repr=False)
     owner_epoch_set: bool = False
     slots: list[Enclave | None] = field(default_factory=list)
