@@ -15,7 +15,8 @@ Word formats (bit 15 on the left)::
     000 ooooo iiiiiiii           control, some with a second word
 
 Logical addresses are 14 bits: 0x0000-0x07FF the selected slot, 0x1000-0x1FFF globals and scratch, 0x2000-0x3FFF the
-request being executed. Pointers advance by one for each byte used.
+request being executed. Pointers advance by one for each byte used. A byte is fetched before the one before is written:
+a destination may be A or B itself, not the byte after it.
 
 Flags: Z stays set as long as every result byte was zero, C is carry or borrow (or, for GT, "any"). They are sticky
 over VECs, so that several checks can share one branch, and every branch sets them anew (Z = 1, C = 0), taken or not.

@@ -165,6 +165,7 @@ class Sequencer(wiring.Component):
         writing = Signal()
         address = Signal(ADDRESS_BITS)
         result = Signal(8)
+        leaving = Signal(8)
         read_request = Signal()
         with m.If(access & ~writing):
             m.d.sync += read_request.eq(address[13])
@@ -172,7 +173,7 @@ class Sequencer(wiring.Component):
             self.request.addr.eq(address[:13]),
             self.request.en.eq(access & address[13]),
             self.request.w_en.eq(writing),
-            self.request.w_data.eq(result),
+            self.request.w_data.eq(leaving),
             # Slot s starts at s x 2048; the globals follow the slots.
             self.workspace.addr.eq(Mux(
                 address[12],
@@ -180,7 +181,7 @@ class Sequencer(wiring.Component):
                 Cat(address[:SLOT_BITS], slot))),
             self.workspace.en.eq(access & ~address[13]),
             self.workspace.w_en.eq(writing),
-            self.workspace.w_data.eq(result),
+            self.workspace.w_data.eq(leaving),
         ]
         read = Signal(8)
         m.d.comb += read.eq(Mux(read_request, self.request.r_data, self.workspace.r_data))
@@ -254,20 +255,21 @@ class Sequencer(wiring.Component):
                     with m.Case(Port.CAUSE):
                         m.d.comb += [b.eq(self.cause), b_valid.eq(1)]
 
-        # Where the result goes, and whether it is taken. On its way to an engine it rests in a register, for what the
-        # engines do with it in the cycle in which they take it is long enough by itself.
+        # Where the result goes, and whether it is taken. On its way to an engine or to memory it rests in a register,
+        # for what they do with it in the cycle in which they take it is long enough by itself. To memory it goes in the
+        # next cycle in which nothing is read there.
         taken = Signal()
         working = Signal()
-        leaving = Signal(8)
         leaving_last = Signal()
         leaving_to = Signal(Dst)
         leaving_valid = Signal()
         leaving_taken = Signal()
-        to_engine, to_memory = Signal(), Signal()
+        leaves, to_memory, memory_free = Signal(), Signal(), Signal(init=1)
         m.d.comb += [
-            to_engine.eq(_one_of(dst, Dst.CMAC, Dst.SHA, Dst.SHA_STATE, Dst.RSA, Dst.TX, Dst.TX_LAST)),
             to_memory.eq(_one_of(dst, Dst.MEM, Dst.MEM_DOWN)),
-            taken.eq(~to_engine | ~leaving_valid | leaving_taken),
+            leaves.eq(to_memory | _one_of(
+                dst, Dst.CMAC, Dst.SHA, Dst.SHA_STATE, Dst.RSA, Dst.TX, Dst.TX_LAST)),
+            taken.eq(~leaves | ~leaving_valid | leaving_taken),
             self.message.payload.eq(leaving),
             self.sha_data.payload.eq(leaving),
             self.sha_load.payload.eq(leaving),
@@ -287,9 +289,15 @@ class Sequencer(wiring.Component):
             with m.Case(Dst.RSA):
                 m.d.comb += [self.rsa_load.valid.eq(leaving_valid), leaving_taken.eq(self.rsa_load.ready)]
                 m.d.sync += rsa_used.eq(rsa_used | leaving_valid)
+            with m.Case(Dst.MEM, Dst.MEM_DOWN):
+                m.d.comb += leaving_taken.eq(memory_free)
+                with m.If(leaving_valid & memory_free):
+                    m.d.comb += [access.eq(1), writing.eq(1), address.eq(pointer_d)]
+                    m.d.sync += pointer_d.eq(
+                        pointer_d + Mux(leaving_to == Dst.MEM, 1, (1 << ADDRESS_BITS) - 1))
             with m.Default():
                 m.d.comb += [self.tx.valid.eq(leaving_valid), leaving_taken.eq(self.tx.ready)]
-        with m.If(working & b_valid & taken & to_engine):
+        with m.If(working & b_valid & taken & leaves):
             m.d.sync += [
                 leaving.eq(result),
                 leaving_last.eq((dst == Dst.TX_LAST) & (count == 1)),
@@ -467,7 +475,7 @@ class Sequencer(wiring.Component):
                     m.next = "EXECUTE"
 
             with m.State("READ_A"):
-                m.d.comb += [access.eq(1), address.eq(pointer_a)]
+                m.d.comb += [memory_free.eq(0), access.eq(1), address.eq(pointer_a)]
                 m.d.sync += pointer_a.eq(pointer_a + 1)
                 with m.If(src == Src.MEM):
                     m.next = "READ_B"
@@ -476,7 +484,7 @@ class Sequencer(wiring.Component):
 
             with m.State("READ_B"):
                 m.d.sync += held_a.eq(read)
-                m.d.comb += [access.eq(1), address.eq(pointer_b)]
+                m.d.comb += [memory_free.eq(0), access.eq(1), address.eq(pointer_b)]
                 m.d.sync += pointer_b.eq(pointer_b + 1)
                 m.next = "EXECUTE"
 
@@ -489,13 +497,13 @@ class Sequencer(wiring.Component):
                     self.rsa_result.ready.eq((src == Src.PORT) & (port == Port.RSA) & taken),
                 ]
                 m.d.sync += fuse_valid.eq(1)
-                # The memory port must not wait for ``b_valid``, which comes late. A write is repeated until its byte is
-                # there; the next byte is fetched ahead only when the memory is free and B is no stream.
-                m.d.comb += fetches.eq(~to_memory & (src != Src.PORT) & (uses_a | (src == Src.MEM)))
-                with m.If(to_memory):
-                    m.d.comb += [access.eq(1), writing.eq(1), address.eq(pointer_d)]
-                with m.Else():
-                    m.d.comb += [access.eq(fetches & taken), address.eq(Mux(uses_a, pointer_a, pointer_b))]
+                # The memory port must not wait for ``b_valid``, which comes late: the next byte is fetched ahead only
+                # when B is no stream.
+                m.d.comb += fetches.eq((src != Src.PORT) & (uses_a | (src == Src.MEM)))
+                with m.If(fetches):
+                    m.d.comb += [
+                        memory_free.eq(0), access.eq(taken), address.eq(Mux(uses_a, pointer_a, pointer_b)),
+                    ]
                 with m.If(b_valid & taken):
                     m.d.sync += [
                         zero.eq(zero & (result == 0)),
@@ -504,8 +512,6 @@ class Sequencer(wiring.Component):
                         position.eq(position + 1),
                     ]
                     with m.Switch(dst):
-                        with m.Case(Dst.MEM, Dst.MEM_DOWN):
-                            m.d.sync += pointer_d.eq(pointer_d + Mux(dst == Dst.MEM, 1, (1 << ADDRESS_BITS) - 1))
                         with m.Case(Dst.FUSE):
                             m.d.comb += self.fuse_pgm.eq(1)
                             m.d.sync += fuse_pointer.eq(fuse_pointer + 1)
@@ -527,16 +533,24 @@ class Sequencer(wiring.Component):
                     with m.If(count == 1):
                         # The last byte has to have arrived before anything else is asked of its engine.
                         m.next = "DRAIN"
-                        with m.If(~to_engine):
+                        with m.If(~leaves):
                             m.next = "DECODE"
                     with m.Elif(fetches):
                         m.d.sync += [pointer_a.eq(pointer_a + uses_a), pointer_b.eq(pointer_b + (uses_a == 0))]
-                        with m.If(uses_a & (src == Src.MEM)):
+                        with m.If(to_memory):
+                            m.next = "WRITE"
+                        with m.Elif(uses_a & (src == Src.MEM)):
                             m.next = "READ_B"
                     with m.Elif(uses_a):
                         m.next = "READ_A"
                     with m.Elif(src == Src.MEM):
                         m.next = "READ_B"
+
+            with m.State("WRITE"):
+                # Nothing is read: what was fetched waits in the memory's output.
+                m.next = "EXECUTE"
+                with m.If(uses_a & (src == Src.MEM)):
+                    m.next = "READ_B"
 
             with m.State("DRAIN"), m.If(~leaving_valid | leaving_taken):
                 m.next = "DECODE"
