@@ -40,10 +40,15 @@ class Block(wiring.Component):
         16-bit multipliers of the signature engine, 1 or 2.
     watchdog_bits : int
         A command that takes 2 to the power of this many cycles starts the chip anew (docs/chip.md, section 7).
+    profile : str
+        How keys are derived: ``kd1`` (the default), or ``linux-sgx-sim``, for the test bench only: elaborating that for
+        a platform raises ValueError (docs/chip.md, section 6).
     """
 
-    def __init__(self, *, hardware_entropy: bool = False, multipliers: int = 1, watchdog_bits: int = WATCHDOG_BITS):
-        self.program = assemble(hardware_entropy=hardware_entropy)
+    def __init__(self, *, hardware_entropy: bool = False, multipliers: int = 1, watchdog_bits: int = WATCHDOG_BITS,
+                 profile: str = "kd1"):
+        self.program = assemble(hardware_entropy=hardware_entropy, profile=profile)
+        self.profile = profile
         self.multipliers = multipliers
         self.watchdog_bits = watchdog_bits
         self.workspace = Ram(MEMORY_BYTES)
@@ -63,6 +68,8 @@ class Block(wiring.Component):
         })
 
     def elaborate(self, platform):
+        if self.profile != "kd1" and platform is not None:
+            raise ValueError(f"the profile {self.profile} is for the test bench, not for a board: its keys are public")
         m = Module()
         m.submodules.deframer = deframer = Deframer()
         barks = Signal()

@@ -43,8 +43,11 @@ def for_x(asm: Assembler, count: int, body, *, first: int = 0) -> None:
     asm.unless_zero(loop)
 
 
-def emit(asm: Assembler, *, entropy_bytes: int) -> None:
-    """Boot, which takes ``entropy_bytes`` of noise, and the subroutines that it shares with the leaves."""
+def emit(asm: Assembler, *, entropy_bytes: int, report_keyid: bytes | None = None) -> None:
+    """Boot, which takes ``entropy_bytes`` of noise, and the subroutines that it shares with the leaves.
+
+    ``report_keyid``: CR_REPORT_KEYID, where it is not random.
+    """
     asm.leaf("boot")
     asm.fill(at.GLOBALS, 4095)
     asm.fill(None, 1)
@@ -71,6 +74,8 @@ def emit(asm: Assembler, *, entropy_bytes: int) -> None:
     asm.key(KeyOp.TAG_SLOT, dst=at.KEY_RNG)
     asm.call("random")
     asm.copy(at.REPORT_KEYID, at.RANDOM, 16)
+    if report_keyid is not None:
+        asm.literal(at.REPORT_KEYID, report_keyid)
     asm.call("random")
     asm.copy(at.NEXT_EID, at.RANDOM, 8)
 

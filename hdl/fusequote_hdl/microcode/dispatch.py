@@ -25,11 +25,11 @@ CAPABILITY_SIGNED_ENTRY = 1 << 2
 CAPABILITY_LEPUBKEYHASH_LOCKED = 1 << 4
 
 
-def emit(asm: Assembler, *, hardware_entropy: bool) -> None:
+def emit(asm: Assembler, *, hardware_entropy: bool, profile: int) -> None:
     """The main loop, the endings of commands, and the unnumbered commands."""
     _main(asm)
     _endings(asm)
-    _identify(asm, hardware_entropy)
+    _identify(asm, hardware_entropy, profile)
 
     asm.leaf("CYCLES")
     asm.need_length(2)
@@ -191,7 +191,7 @@ def _endings(asm: Assembler) -> None:
     asm.ret()
 
 
-def _identify(asm: Assembler, hardware_entropy: bool) -> None:
+def _identify(asm: Assembler, hardware_entropy: bool, profile: int) -> None:
     capabilities = CAPABILITY_SIGNATURE_ENFORCED | CAPABILITY_SIGNED_ENTRY
     capabilities |= CAPABILITY_HARDWARE_ENTROPY if hardware_entropy else 0
     asm.leaf("IDENTIFY")
@@ -209,7 +209,7 @@ def _identify(asm: Assembler, hardware_entropy: bool) -> None:
     asm.label(locked)
     asm.literal(None, (capabilities | CAPABILITY_LEPUBKEYHASH_LOCKED).to_bytes(4, "little"))
     asm.label(done)
-    asm.literal(None, bytes([at.KD_PROFILE_KD1, at.SLOTS, at.TCS_PER_SLOT, at.WINDOW])
+    asm.literal(None, bytes([profile, at.SLOTS, at.TCS_PER_SLOT, at.WINDOW])
                 + at.MAX_CONTENTS.to_bytes(2, "little"))
     asm.call("life_code")
     asm.copy(at.SIDE + 4 + 22, at.TEMP, 1)

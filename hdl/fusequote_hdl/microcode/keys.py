@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..isa import Cond, Dst, Fn, KeyOp, Port, Src
+from . import keys_simulation
 from . import map as at
 from .asm import Assembler
 from .boot import emit_walk, for_x
@@ -30,8 +31,8 @@ REPORT_BYTES = 432
 IDENTITY_BYTES = 320
 
 
-def emit(asm: Assembler) -> None:
-    """The leaves that make and check keys and MACs."""
+def emit(asm: Assembler, *, simulation: bool = False) -> None:
+    """The leaves that make and check keys and MACs. ``simulation``: keys of the profile linux-sgx-sim, not KD1."""
     _ereport(asm)
     _egetkey(asm)
     _verifyreport(asm)
@@ -44,7 +45,12 @@ def emit(asm: Assembler) -> None:
     asm.set_n(4 + IDENTITY_BYTES)
     asm.jump("answer")
 
-    _derivation(asm)
+    if simulation:
+        keys_simulation.emit(asm, isvsvn=REQUEST_ISVSVN, cpusvn=REQUEST_CPUSVN)
+    else:
+        _svns(asm)
+        _derivation(asm)
+    _macs(asm)
 
 
 def _begin(asm: Assembler, name: str, argument: int) -> None:
@@ -230,7 +236,7 @@ def _by_policy(asm: Assembler, bit: int, dst: int, src: int, size: int) -> None:
     asm.label(skip)
 
 
-def _egetkey_parts(asm: Assembler) -> None:
+def _svns(asm: Assembler) -> None:
     # CPUSVN and ISVSVN of the request, not above the current ones.
     asm.label("key_svns")
     asm.any_above(REQUEST_CPUSVN, at.CPUSVN, 16)
@@ -242,6 +248,8 @@ def _egetkey_parts(asm: Assembler) -> None:
     asm.flags()
     asm.ret()
 
+
+def _egetkey_parts(asm: Assembler) -> None:
     asm.label("key_configsvn")
     asm.compare(at.SECS_CONFIGSVN, REQUEST_CONFIGSVN, 2)
     asm.branch(Cond.C, "fail_isvsvn")
@@ -335,6 +343,8 @@ def _derivation(asm: Assembler) -> None:
     asm.flags()
     asm.ret()
 
+
+def _macs(asm: Assembler) -> None:
     # The MAC just made becomes the MAC key, inside the key box.
     asm.label("key_from_tag")
     asm.key(KeyOp.TAG_SLOT, dst=at.KEY_TEMP)
