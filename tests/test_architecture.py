@@ -26,6 +26,7 @@ FLOORS = {
     "services": BASE | {"arch", "epid", "home", "maker", "platform", "verdict"},
     "relying": BASE | {"arch", "verdict"},
     "exchange": BASE | {"arch", "relying", "verdict"},
+    "ratls": BASE | {"arch", "relying", "verdict"},
 }
 TOP = {"chain", "api", "cli"}
 #: What the other packages may use of the host.

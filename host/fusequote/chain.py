@@ -23,6 +23,7 @@ from fusequote.errors import DeviceError, Refused, UsageError
 from fusequote.home import Home, write_atomic
 from fusequote.maker import RecordBook, manufacture, unfinished
 from fusequote.platform.application import ApplicationEnclave
+from fusequote.platform.daemon_claim import check_free
 from fusequote.platform.entry import Enclave
 from fusequote.platform.epidblob import BLOB_SIZE, open_blob, public_text
 from fusequote.platform.images import pce_image, provisioning_image, quoting_image, signed_sample, with_debug
@@ -84,6 +85,7 @@ class Platform:
         self.provisioning_url = provisioning_url
         self.meter = Meter(not self.url.startswith("model:") if cycles is None else cycles)
         self.steps = Steps(listener, self.meter)
+        check_free(self.home, self.url)
         self.chip = open_chip(self.url, trace=self.meter)
         self._launched: list[LaunchedEnclave] = []
 

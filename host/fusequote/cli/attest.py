@@ -48,6 +48,10 @@ def command(
     message: Annotated[
         str | None, typer.Option(metavar="TEXT", help="With --exchange: send this in secret and show the answer.")
     ] = None,
+    platform_socket: Annotated[
+        Path | None,
+        typer.Option("--platform", metavar="SOCKET", help="With --exchange: on the chip of this platform daemon."),
+    ] = None,
 ) -> int:
     """Run the chain from the fuse to the verdict and show each step as it happens.
 
@@ -72,10 +76,18 @@ def command(
 
         _refuse_with_exchange(report_data=report_data, reprovision=reprovision, quote_out=quote_out)
         return run_exchange(
-            exchange, enclave, sigstruct, debug_enclave, provider_key, message, service_provider, linkable
+            exchange,
+            enclave,
+            sigstruct,
+            debug_enclave,
+            provider_key,
+            message,
+            service_provider,
+            linkable,
+            platform_socket,
         )
-    if provider_key is not None or message is not None:
-        raise UsageError("--provider-key and --message are for --exchange")
+    if provider_key is not None or message is not None or platform_socket is not None:
+        raise UsageError("--provider-key, --message and --platform are for --exchange")
     with StepsView(not settings.json) as view:
         result = api.attest(
             enclave,

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from fusequote.home import Home
+    from fusequote.relying import Policy
     from fusequote.relying.service import ReportSource
 
-__all__ = ["attestation_service", "provider_key", "provider_public_key", "root_certificate"]
+__all__ = ["attestation_service", "policy_of", "provider_key", "provider_public_key", "root_certificate"]
 
 #: Name of the home folder's own service provider key.
 PROVIDER_KEY = "service-provider"
@@ -41,6 +42,35 @@ def attestation_service(home: Home, url: str | None, key: str | None) -> Iterato
 
     with Services(home) as services:
         yield LocalService(services.attestation, lambda gid: services.registry.group_key(gid) is not None)
+
+
+def policy_of(
+    home: Home,
+    mrenclaves: list[str] | None,
+    mrsigners: list[str] | None,
+    isvprodid: int | None,
+    min_isvsvn: int,
+    allow_debug: bool,
+    statuses: list[str] | None = None,
+) -> Policy:
+    """The policy that the options name; whose enclaves, if none does: those of the home folder's application signer."""
+    from fusequote.cli.values import hex_bytes
+    from fusequote.platform.signers import Signers, mrsigner_of
+    from fusequote.relying import Policy
+    from fusequote.relying.policy import TRUSTED_STATUSES
+
+    enclaves = frozenset(hex_bytes("--mrenclave", text, 32) for text in mrenclaves or ())
+    signers = frozenset(hex_bytes("--mrsigner", text, 32) for text in mrsigners or ())
+    if not enclaves and not signers:
+        signers = frozenset({mrsigner_of(Signers(home).application)})
+    return Policy(
+        mrenclaves=enclaves or None,
+        mrsigners=signers or None,
+        isvprodid=isvprodid,
+        min_isvsvn=min_isvsvn,
+        allow_debug=allow_debug,
+        statuses=TRUSTED_STATUSES | frozenset(statuses or ()),
+    )
 
 
 def provider_key(home: Home, path: Path | None) -> ec.EllipticCurvePrivateKey:

@@ -22,15 +22,18 @@ def run_exchange(
     message: str | None,
     spid: bytes | None,
     linkable: bool,
+    socket: Path | None,
 ) -> int:
     """Launch an enclave, exchange keys with the relying party at ``url``, talk, and show what came of it.
 
     ``spid`` and ``linkable`` are what is agreed to: with None and False the relying party's SPID and unlinkable quotes.
+    ``socket`` is the platform daemon's, None for a chip of one's own.
     """
-    from fusequote.api import Platform, SignType, chip_notes
+    from fusequote.api import chip_notes
+    from fusequote.arch import SignType
     from fusequote.cli.attesting import provider_public_key
     from fusequote.cli.output import show_result
-    from fusequote.cli.steps import StepsView
+    from fusequote.cli.platforms import open_platform
     from fusequote.exchange import EnclaveSession
     from fusequote.exchange.client import connect
     from fusequote.relying.verify import identity_facts
@@ -38,16 +41,10 @@ def run_exchange(
 
     settings = current()
     provider = provider_public_key(settings.home, key)
-    with (
-        StepsView(not settings.json) as view,
-        Platform(settings.chip_url, home=settings.home, listener=view) as platform,
-        platform.open_image(enclave, sigstruct, debug=debug) as image,
-    ):
-        if settings.is_home_chip:
-            platform.ensure_manufactured()
-        application = platform.launch(image, progress=view.pages)
+    with open_platform(settings, socket) as platform:
+        application = platform.launch(enclave, sigstruct, debug)
         agreed = SignType.LINKABLE if linkable else SignType.UNLINKABLE
-        session = EnclaveSession(application, platform, provider, spid=spid, sign_type=agreed)
+        session = EnclaveSession(application, platform.quoter, provider, spid=spid, sign_type=agreed)
         talk = connect(session, url)
         try:
             _check_trusted(talk.outcome)

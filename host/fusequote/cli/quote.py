@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +20,18 @@ def command(
     linkable: Annotated[bool, typer.Option("--linkable", help="A signature that shows the same pseudonym.")] = False,
     debug_enclave: DebugEnclave = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the QUOTE there.")] = None,
+    platform_socket: Annotated[
+        Path | None, typer.Option("--platform", metavar="SOCKET", help="On the chip of this platform daemon.")
+    ] = None,
 ) -> int:
     """Launch an enclave and make a version 2 QUOTE of it, for `fusequote verify` or any verifier of our services.
 
     Joins the EPID group first when the platform has no key of it. Without --out the quote is printed in base64.
     """
-    from fusequote.api import Platform, SignType, chip_notes
+    from fusequote.api import chip_notes
+    from fusequote.arch import SignType
     from fusequote.cli.output import show_result, stdout
-    from fusequote.cli.steps import StepsView
+    from fusequote.cli.platforms import open_platform
     from fusequote.cli.values import check_is_file, check_writable, hex_bytes, write_output
     from fusequote.relying.verify import identity_facts
     from fusequote.verdict import ResultDocument
@@ -40,24 +43,10 @@ def command(
     check_writable(out)
     data = hex_bytes("--report-data", report_data, most=64)
     service_provider = settings.home.secret("spid", 16) if spid is None else hex_bytes("--spid", spid, 16)
-    with (
-        StepsView(not settings.json) as view,
-        Platform(settings.chip_url, home=settings.home, listener=view) as platform,
-        platform.open_image(enclave, sigstruct, debug=debug_enclave) as image,
-    ):
-        if settings.is_home_chip:
-            platform.ensure_manufactured()
-        application = platform.launch(image, progress=view.pages)
-        if not platform.is_provisioned():
-            platform.provision()
-        result = platform.quote(
-            application,
-            data,
-            spid=service_provider,
-            sign_type=SignType.LINKABLE if linkable else SignType.UNLINKABLE,
-            nonce=secrets.token_bytes(16),
-            sigrl=platform.services.attestation.sigrl(platform.gid()),
-        )
+    with open_platform(settings, platform_socket) as platform:
+        application = platform.launch(enclave, sigstruct, debug_enclave)
+        sign_type = SignType.LINKABLE if linkable else SignType.UNLINKABLE
+        result = platform.quote(application, data, service_provider, sign_type)
         notes = chip_notes(platform.chip.identity)
         facts = {**identity_facts(application.enclave.identity), "reportdata": data.ljust(64, b"\0").hex()}
     facts.update(spid=service_provider.hex(), gid=result.quote[4:8][::-1].hex(), quote_bytes=len(result.quote))

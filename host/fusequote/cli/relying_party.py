@@ -59,29 +59,17 @@ def command(
     When it listens it prints one line of JSON: `ready`, `url`, `pid`. Without --mrenclave and --mrsigner the home
     folder's application signer is trusted.
     """
-    from fusequote.cli.attesting import attestation_service, provider_key, root_certificate
+    from fusequote.cli.attesting import attestation_service, policy_of, provider_key, root_certificate
     from fusequote.cli.values import hex_bytes, read_limited
     from fusequote.errors import UsageError
     from fusequote.exchange import ServiceProvider
     from fusequote.exchange.hosting import Hosting, receipt
-    from fusequote.relying import NonceFolder, Policy
-    from fusequote.relying.policy import TRUSTED_STATUSES
+    from fusequote.relying import NonceFolder
 
     settings = current()
     if transport not in ("http", "tcp"):
         raise UsageError(f"--transport is http or tcp, not {transport!r}")
-    enclaves = frozenset(hex_bytes("--mrenclave", text, 32) for text in mrenclave or ())
-    signers = frozenset(hex_bytes("--mrsigner", text, 32) for text in mrsigner or ())
-    if not enclaves and not signers:
-        signers = _own_signer()
-    policy = Policy(
-        mrenclaves=enclaves or None,
-        mrsigners=signers or None,
-        isvprodid=isvprodid,
-        min_isvsvn=min_isvsvn,
-        allow_debug=allow_debug,
-        statuses=TRUSTED_STATUSES | frozenset(accept_status or ()),
-    )
+    policy = policy_of(settings.home, mrenclave, mrsigner, isvprodid, min_isvsvn, allow_debug, accept_status)
     given = None if secret is None else read_limited(secret, "a secret", SECRET_LIMIT)
     with attestation_service(settings.home, attestation, subscription_key) as service:
         provider = ServiceProvider(
@@ -111,12 +99,6 @@ def _serve(hosting: Hosting, told: _Told, transport: str, host: str, port: int, 
     else:
         run_http(hosting, host, port, once=once, ready=told.ready)
     return told.last_code if once else 0
-
-
-def _own_signer() -> frozenset[bytes]:
-    from fusequote.platform.signers import Signers, mrsigner_of
-
-    return frozenset({mrsigner_of(Signers(current().home).application)})
 
 
 def _sign_type(linkable: bool) -> Any:
