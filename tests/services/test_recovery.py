@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from chain_world import DATA, SPID, chip_url, refused
 from fusequote.arch import GroupFlags, PlatformInfoBlob, SignType, TcbFlags
 from fusequote.arch.provision import PlatformInfo
 from fusequote.chain import Platform, ReportedEnclave
-from fusequote.chip.fusefile import FuseFile
 from fusequote.errors import Refused, UsageError
+from fusequote.maker import RecordBook
 from fusequote.platform.epidblob import open_blob
+from fusequote.platform.protocol import cmac
 from fusequote.platform.updates import Advice, PlatformInfoError, advice_of
 from fusequote.services.attestation_operator import Operator
 from fusequote.services.attestation_subscriptions import Subscriptions
@@ -20,9 +20,8 @@ from fusequote.verdict import Reason
 
 OTHER_SPID = b"another SPID 16b"
 OLD, NEW = bytes([1]) * 16, bytes([2]) * 16
-#: CPUSVN in the fuses: eight generations of 16 bytes, of which the last one burnt counts, and a bit for each
-#: (docs/chip.md).
-GENERATION_BITS, SECOND_GENERATION = 0x001, 0x090
+#: FUSE_RAISE_SVN: CPUSVN 16, MAC 16 (docs/link.md 3.5).
+FUSE_RAISE_SVN = 0x13
 
 
 class Fleet:
@@ -44,15 +43,17 @@ class Fleet:
         return next(iter(self.open.values())).services
 
     def raise_cpusvn(self, name: str, cpusvn: bytes = NEW) -> Platform:
-        """What a maker's FUSE_RAISE_SVN does: the next generation is burnt, and counts from the next power-on."""
+        """The maker authorises the next generation of CPUSVN; it counts from the next power-on."""
         others = [platform for other, platform in self.open.items() if other != name]
         platform = self.open.pop(name)
         if not others:
             raise AssertionError("another platform has to keep the services open")
+        root = RecordBook(self.home).load(platform.device_id).root_provisioning_key
+        maker = cmac(root, b"FQ-MAKER" + bytes(8))
+        authorised = cmac(maker, b"FQ-RAISE-SVN" + bytes(4) + platform.device_id + cpusvn)
+        assert platform.chip.raw(FUSE_RAISE_SVN, cpusvn + bytes(16))[0] != 0  # not without the maker
+        assert platform.chip.raw(FUSE_RAISE_SVN, cpusvn + authorised) == (0, b"")
         platform.close()
-        with FuseFile.power_on(str(Path(self.home.chips / f"{name}.fuses"))) as file:
-            file.bank.burn(SECOND_GENERATION, cpusvn)
-            file.bank.burn(GENERATION_BITS, b"\x03")
         return self.start(name)
 
     def close(self) -> None:
