@@ -30,7 +30,7 @@ FUSEQUOTE = Path(sys.executable).parent / "fusequote"
         (("verify", __file__), "mrenclave"),
         (("inspect", __file__, "--kind", "nonsense"), "nonsense"),
         (("bench", "nonsense"), "nonsense"),
-        *(((name,), "no command") for name in ("service", "demo")),
+        *(((name,), "no command") for name in ("demo",)),
     ],
     ids=lambda value: " ".join(map(str, value))[:40] if isinstance(value, tuple) else None,
 )

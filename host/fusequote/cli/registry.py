@@ -29,7 +29,7 @@ __all__ = ["BENCH_GROUP", "GROUP", "CommandGroup", "entry_points", "load", "miss
 GROUP = "fusequote.cli"
 BENCH_GROUP = "fusequote.bench"
 #: Commands of the command tree that other packages or versions bring.
-ELSEWHERE = frozenset({"service", "demo"})
+ELSEWHERE = frozenset({"demo"})
 
 
 def entry_points(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:

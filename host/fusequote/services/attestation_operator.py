@@ -17,7 +17,7 @@ from fusequote.arch import QuoteBody, SignType
 from fusequote.epid import EpidError, GroupPublicKey, GroupRl, HashAlg, Verifier, VerifierRl, g1_hash
 from fusequote.epid.arithmetic import default
 from fusequote.epid.authority import CertificateAuthority
-from fusequote.epid.files import Form, sign_list
+from fusequote.epid.files import Form, read_member_key, sign_list
 from fusequote.epid.keyfile import open_key
 from fusequote.errors import UsageError
 from fusequote.services.attestation_groups import UnknownGroup
@@ -168,6 +168,7 @@ class Operator:
 
         Raises :class:`UsageError` for an unknown group, EpidError for what is no key of it.
         """
+        read_member_key(data)  # refuses what has no key's size
         gid = data[12:16] if len(data) in (144, 80) else data[:4]
         key = dataclasses.replace(open_key(data, self._key_of(gid, len(data) in (144, 80))), gid=gid)
         current = self._registry.privrl(gid)

@@ -15,7 +15,7 @@ from fastapi.security import APIKeyHeader
 from prometheus_client import Counter
 from pydantic import Field
 
-from fusequote.services.attestation import API_VERSIONS
+from fusequote.services.attestation import API_VERSIONS, AVR_VERSION
 from fusequote.services.attestation_request import UNAUTHORIZED, Answer, answer_report, answer_sigrl
 from fusequote.services.attestation_subscriptions import is_key
 from fusequote.services.http.attestation_openapi import REPORT_BODY, REPORT_RESPONSES, SIGRL_RESPONSES
@@ -26,7 +26,7 @@ from fusequote.services.http.workers import worker_services
 
 __all__ = ["Settings", "create_app"]
 
-PREFIXES = ("", "/sgx", "/sgx/dev")
+PREFIXES = ("/sgx/dev", "/sgx", "")
 _HEADER = "Ocp-Apim-Subscription-Key"
 _key = APIKeyHeader(
     name=_HEADER, auto_error=False, description="32 hexadecimal digits, primary or secondary."
@@ -82,10 +82,10 @@ def create_app(context: ServiceContext) -> FastAPI:
         "fusequote_attestation_answers", "Answers by status of the report, or kind of error.", ["version", "outcome"],
         registry=context.metrics.registry,
     )  # fmt: skip
-    for version in API_VERSIONS:
-        routes = _routes(context, version, outcomes)
-        for prefix in PREFIXES:
-            app.include_router(routes, prefix=f"{prefix}/attestation/v{version}", include_in_schema=not prefix)
+    # Straight into the application's own table: every included router is one more to be asked for a request.
+    for prefix in PREFIXES:
+        for version in sorted(API_VERSIONS, key=lambda version: version != AVR_VERSION):
+            _add_routes(app.router, f"{prefix}/attestation/v{version}", version, context, outcomes, shown=not prefix)
     if getattr(context.settings, "admin", False):
         from fusequote.services.http.admin import admin_routes
 
@@ -93,21 +93,16 @@ def create_app(context: ServiceContext) -> FastAPI:
     return app
 
 
-def _routes(context: ServiceContext, version: int, outcomes: Counter) -> APIRouter:
-    routes = APIRouter(tags=[f"version {version}"])
+def _add_routes(
+    routes: APIRouter, base: str, version: int, context: ServiceContext, outcomes: Counter, *, shown: bool
+) -> None:
     services = context.services
+    described: dict[str, Any] = {"tags": [f"version {version}"], "include_in_schema": shown, "response_class": Response}
 
     def seen(answer: Answer) -> Response:
         outcomes.labels(str(version), answer.outcome).inc()
         return _Exactly(answer)
 
-    @routes.get(
-        "/sigrl/{gid}",
-        operation_id=f"sigrl_v{version}",
-        summary="The signature revocation list of an EPID group",
-        response_class=Response,
-        responses=SIGRL_RESPONSES,
-    )
     def sigrl(gid: str, key: Key) -> Response:
         return seen(answer_sigrl(services.attestation, key or "", gid))
 
@@ -118,17 +113,25 @@ def _routes(context: ServiceContext, version: int, outcomes: Counter) -> APIRout
         return seen(await context.workers.run(work_on_report, version, key, body))
 
     routes.add_api_route(
-        "/report",
+        f"{base}/report",
         report,
         methods=["POST"],
         route_class_override=_Direct,
         operation_id=f"report_v{version}",
         summary="Verify attestation evidence",
-        response_class=Response,
         responses=REPORT_RESPONSES,
         openapi_extra=REPORT_BODY,
+        **described,
     )
-    return routes
+    routes.add_api_route(
+        f"{base}/sigrl/{{gid}}",
+        sigrl,
+        methods=["GET"],
+        operation_id=f"sigrl_v{version}",
+        summary="The signature revocation list of an EPID group",
+        responses=SIGRL_RESPONSES,
+        **described,
+    )
 
 
 def work_on_report(version: int, key: str, body: bytes) -> Answer:
