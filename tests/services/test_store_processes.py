@@ -13,7 +13,7 @@ from pg import cluster, store_url  # noqa: F401
 from sqlalchemy import create_engine, text
 from test_migrations import assert_tables_are_the_models
 
-PROCESSES = 4
+PROCESSES = 3
 _SPAWN = multiprocessing.get_context("spawn")
 
 

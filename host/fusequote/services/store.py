@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import secrets
 from collections.abc import Callable, Iterator
 from enum import Enum
 
@@ -73,9 +74,12 @@ class Store:
 
     def check(self) -> None:
         """Whether it can be read and written now. Raises what :meth:`session` raises."""
-        with self.session() as session:
-            # Changes nothing, but has to reach the disk.
-            session.execute(update(Meta).where(Meta.key == "version").values(value=Meta.value))
+        # Another value each time: SQLite writes nothing when nothing changes.
+        value = secrets.token_hex(8)
+        # Of two that make the row at once, the other has shown that it can be written.
+        with contextlib.suppress(Conflict), self.session() as session:
+            if not session.execute(update(Meta).where(Meta.key == "checked").values(value=value)).rowcount:
+                session.add(Meta(key="checked", value=value))
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:

@@ -18,7 +18,7 @@ class Base(DeclarativeBase):
 
 
 class Meta(Base):
-    """What older versions of fusequote look for: that the version of the tables stands in ``alembic_version``."""
+    """``version``: for older versions of fusequote, that Alembic has it; ``checked``: written to see that it can be."""
 
     __tablename__ = "meta"
     key: Mapped[str] = mapped_column(String(32), primary_key=True)
