@@ -99,8 +99,13 @@ def _add_routes(
     services = context.services
     described: dict[str, Any] = {"tags": [f"version {version}"], "include_in_schema": shown, "response_class": Response}
 
+    counted: dict[str, Any] = {}  # finding a counter by its labels takes as long as parsing a header
+
     def seen(answer: Answer) -> Response:
-        outcomes.labels(str(version), answer.outcome).inc()
+        counter = counted.get(answer.outcome)
+        if counter is None:
+            counter = counted[answer.outcome] = outcomes.labels(str(version), answer.outcome)
+        counter.inc()
         return _Exactly(answer)
 
     def sigrl(gid: str, key: Key) -> Response:
