@@ -23,7 +23,8 @@ from fusequote.platform.daemon_wire import PlatformCode, PlatformError
 __all__ = ["Broker", "Holdings"]
 
 _PUBLIC = {Op.IDENTIFY, Op.FUSE_STATUS}
-_BY_HANDLE = {Op.SLOT_INFO, Op.EADD, Op.EEXTEND, Op.EINIT, Op.EREMOVE, Op.EENTER, Op.AEX, Op.ERESUME}
+_ECHALLENGE = 0x2B  # of signed entries (docs/link.md 3.4)
+_BY_HANDLE = {Op.SLOT_INFO, Op.EADD, Op.EEXTEND, Op.EINIT, Op.EREMOVE, Op.EENTER, Op.AEX, Op.ERESUME, _ECHALLENGE}
 _BY_TICKET = {Op.EEXIT, Op.EREPORT, Op.EGETKEY, Op.VERIFYREPORT}
 _STREAMED = {Op.EADD, Op.EEXTEND}
 _ENTRY_SIZE = HANDLE_SIZE + 8
@@ -162,7 +163,7 @@ class Broker:
         for ticket, entry in list(holdings.tickets.items()):
             if entry.startswith(handle):
                 del holdings.tickets[ticket]
-                self._chip.raw(Op.EEXIT, ticket)
+                self._chip.raw(Op.AEX, entry)  # a signed entry takes no EEXIT but its holder's; AEX ends any
         self._chip.raw(Op.EREMOVE, handle)
 
 
