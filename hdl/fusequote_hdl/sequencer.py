@@ -5,10 +5,11 @@ in :mod:`fusequote_hdl.isa`. Everything it does takes a number of cycles that de
 public registers, never on the bytes that a VEC moves.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .alu import Alu
 from .isa import TRAP_VECTOR, WORD_BITS, Cond, Control, Dst, Fn, KeyOp, Port, Src, Unit
 from .keybox import KeyOrder
 
@@ -193,26 +194,9 @@ class Sequencer(wiring.Component):
         a = Signal(8)
         b = Signal(8)
         m.d.comb += a.eq(Mux(src == Src.MEM, held_a, read))
-        carry_out = Signal()
-        difference = Signal(signed(10))
-        m.d.comb += carry_out.eq(carry)
-        with m.Switch(fn):
-            with m.Case(Fn.PASSB):
-                m.d.comb += result.eq(b)
-            with m.Case(Fn.AND):
-                m.d.comb += result.eq(a & b)
-            with m.Case(Fn.ANDN):
-                m.d.comb += result.eq(a & ~b)
-            with m.Case(Fn.OR):
-                m.d.comb += result.eq(a | b)
-            with m.Case(Fn.XOR):
-                m.d.comb += result.eq(a ^ b)
-            with m.Case(Fn.ADD):
-                m.d.comb += Cat(result, carry_out).eq(a + b + carry)
-            with m.Case(Fn.SUB):
-                m.d.comb += [difference.eq(a - b - carry), Cat(result, carry_out).eq(difference[:9])]
-            with m.Case(Fn.GT):
-                m.d.comb += carry_out.eq(carry | (a > b))
+        m.submodules.alu = alu = Alu()
+        carry_out = alu.carry_out
+        m.d.comb += [alu.fn.eq(fn), alu.a.eq(a), alu.b.eq(b), alu.carry.eq(carry), result.eq(alu.result)]
 
         # The measurement engine's bytes wait here: there is a path from its data to its digest.
         digest = Signal(8)
