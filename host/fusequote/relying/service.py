@@ -76,7 +76,7 @@ class _Received:
 
 
 class RemoteService:
-    """The attestation service at ``url``, which ends in ``/attestation/v3``, ``v4`` or ``v5``; ``key`` is the
+    """The attestation service at ``url``, which ends in ``/attestation/v4`` or ``v5``; ``key`` is the
     subscription key.
 
     ``verify`` is httpx's: False, or a file of certificates to trust beside the system's.

@@ -19,7 +19,8 @@ __all__ = ["appraise", "identity_facts"]
 
 #: Seconds by which the service's clock may be ahead of ours.
 CLOCK_SKEW = 60
-VERSIONS = (4,)
+#: Of the API, whose reports are judged; v3 has no words for half of the statuses.
+VERSIONS = (4, 5)
 
 STATUS_REASONS = {
     "SIGNATURE_INVALID": Reason.SIGNATURE_INVALID,
