@@ -6,6 +6,7 @@ databases have no such counter: there everything is read for each report.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ class Recent:
         self._store = store
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._around: Any = None
         self._counts: bool | None = None
         self._state: int | None = None
         self._values: dict[Hashable, Any] = {}
@@ -63,12 +65,14 @@ class Recent:
                 self._counts = engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:")
                 if not self._counts:
                     return None
-                self._connection = engine.raw_connection()
-                self._connection.detach()
-            return self._connection.cursor().execute("PRAGMA data_version").fetchone()[0]
+                made = engine.raw_connection()
+                # The driver's own object: SQLAlchemy's around it would cost more than the question.
+                self._around, self._connection = made, made.driver_connection
+                made.detach()
+            return self._connection.execute("PRAGMA data_version").fetchone()[0]
         except SQLAlchemyError as error:
             raise explain(error) from error
-        except Exception as error:
+        except sqlite3.Error as error:
             # The driver's own: the database went away under this connection.
             self._connection = None
             raise explain(SQLAlchemyError(str(error))) from error

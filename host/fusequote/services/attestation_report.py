@@ -61,7 +61,7 @@ def compose(findings: Findings, version: int, nonce: str | None, now: datetime.d
     """The report's JSON. ``now`` is UTC without a zone."""
     report: dict[str, object] = {} if nonce is None else {"nonce": nonce}
     report["id"] = str(secrets.randbits(128))
-    report["timestamp"] = now.strftime("%Y-%m-%dT%H:%M:%S.%f")
+    report["timestamp"] = now.isoformat(timespec="microseconds")
     report["version"] = version
     if version >= 5:
         report["attestationType"] = "EPID"
