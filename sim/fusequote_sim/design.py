@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fusequote.errors import EnvironmentProblem
 
-__all__ = ["BLOCK", "Design", "Sources"]
+__all__ = ["BLOCK", "PROFILES", "Design", "Sources"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,5 @@ class Design:
 
 #: The security block itself.
 BLOCK = Design("fusequote_hdl.block:Block")
+#: By key-derivation profile (docs/chip.md, section 6).
+PROFILES = {"kd1": BLOCK, "linux-sgx-sim": Design("fusequote_hdl.simulation_block:SimulationBlock")}

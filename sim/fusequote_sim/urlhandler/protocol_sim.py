@@ -1,10 +1,10 @@
-"""``sim://?fuses=PATH&seed=TEXT&waves=FILE.vcd&cache=DIR``: the simulated block as a pyserial port.
+"""``sim://?fuses=PATH&seed=TEXT&waves=FILE.vcd&cache=DIR&profile=NAME``: the simulated block as a pyserial port.
 
 Opening the port builds the chip when it is not in the cache (some ten seconds, told through :attr:`Serial.on_progress`)
 and powers it on; closing it powers it off. Without ``fuses`` it is a blank chip, gone with the port; a ``fuses`` file
 that is not there yet is made, for a blank chip. ``seed`` makes the simulated entropy repeatable (docs/link.md section
 4). ``waves`` writes a VCD file, with a chip built for that. ``cache`` is where builds are kept, by default in the home
-folder.
+folder. ``profile`` is ``kd1``, the default, or ``linux-sgx-sim`` (docs/chip.md section 6).
 
 Baud rate, parity and flow control mean nothing here: the port moves bytes, and spends no clock cycles on bits.
 """
@@ -18,11 +18,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from fusequote.chip.urlhandler.options import chip_options
+from fusequote.errors import UsageError
 from fusequote.home import Home
 from serial.serialutil import PortNotOpenError, SerialBase, SerialException, SerialTimeoutException, to_bytes
 
 from ..build import build
-from ..design import BLOCK, Design
+from ..design import BLOCK, PROFILES, Design
 from ..process import SimulatedChip
 from ..toolchain import PROCESS, PROCESS_WITH_WAVES
 
@@ -66,10 +67,13 @@ class Serial(SerialBase):
             raise SerialException("Port must be configured before it can be used.")
         if self.is_open:
             raise SerialException("Port is already open.")
-        options = chip_options(self._port, "sim", ("fuses", "seed", "waves", "cache"))
+        options = chip_options(self._port, "sim", ("fuses", "seed", "waves", "cache", "profile"))
+        profile = options.get("profile")
+        if profile is not None and profile not in PROFILES:
+            raise UsageError(f"there is no profile {profile!r}", hint=f"one of {', '.join(PROFILES)}")
         waves = options.get("waves")
         program = build(
-            self.design,
+            self.design if profile is None else PROFILES[profile],
             cache=options.get("cache") or Home().cache,
             recipe=PROCESS if waves is None else PROCESS_WITH_WAVES,
             on_progress=self.on_progress,

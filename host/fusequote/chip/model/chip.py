@@ -12,7 +12,7 @@ from itertools import zip_longest
 from ..entropy import EntropySource
 from ..framing import BadFrame, Decoder, encode
 from ..fusefile import FuseBank
-from . import build, entry, fuses, keys, signed_entry
+from . import build, entry, fuses, keys, signed_entry, simulation_keys
 from .layout import EinitToken, KeyRequest, Manufacture, Report, SecInfo, SigStruct, TargetInfo
 from .state import HANDLE_SIZE, TICKET_SIZE, Machine
 from .status import Refusal, Status
@@ -78,16 +78,21 @@ class ModelChip:
     """The reference model: the chip at the level of frame contents.
 
     ``fuses``: the bank to boot from and burn into. ``entropy``: 32 bytes per boot. ``slots``,
-    ``tcs_per_slot``: how much it holds. Making one is powering it on.
+    ``tcs_per_slot``: how much it holds. ``profile``: how it derives keys, ``kd1`` or ``linux-sgx-sim`` (docs/chip.md,
+    section 6). Making one is powering it on.
+
+    Raises :class:`fusequote.errors.UsageError` for another profile.
     """
 
     def __init__(
-        self, fuses: FuseBank, entropy: EntropySource, *, slots: int = SLOTS, tcs_per_slot: int = TCS_PER_SLOT
+        self, fuses: FuseBank, entropy: EntropySource, *, slots: int = SLOTS, tcs_per_slot: int = TCS_PER_SLOT,
+        profile: str = "kd1",
     ):
         self._fuses = fuses
         self._entropy = entropy
         self._slots = slots
         self._tcs_per_slot = tcs_per_slot
+        self._profile = simulation_keys.number(profile)
         self._boots = 0
         self._boot()
 
@@ -116,6 +121,8 @@ class ModelChip:
 
     def _boot(self) -> None:
         self._machine = fuses.boot(self._fuses, self._entropy, self._boots, self._slots, self._tcs_per_slot)
+        if self._profile == simulation_keys.SIMULATION:
+            simulation_keys.prepare(self._machine)
         self._boots += 1
         self._last_seq = 0
         self._kept: bytes | None = None

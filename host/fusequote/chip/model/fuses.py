@@ -41,7 +41,6 @@ BLOCK_VERSION = 2
 CAPABILITY_RSA_ENFORCED = 1 << 0
 CAPABILITY_SIGNED_ENTRY = 1 << 2
 CAPABILITY_LEPUBKEYHASH_LOCKED = 1 << 4
-PROFILE_KD1 = 1
 WINDOW = 2
 MAX_CONTENTS = 4608
 POWER_ON, RESET = 0, 1
@@ -108,7 +107,7 @@ def identify(machine: Machine, last_seq: int) -> bytes:
         PROTOCOL_VERSION.to_bytes(2, "little"),
         BLOCK_VERSION.to_bytes(2, "little"),
         capabilities.to_bytes(4, "little"),
-        bytes([PROFILE_KD1, machine.slot_count, machine.tcs_per_slot, WINDOW]),
+        bytes([machine.profile, machine.slot_count, machine.tcs_per_slot, WINDOW]),
         MAX_CONTENTS.to_bytes(2, "little"),
         bytes([life_cycle(fuses), last_seq]),
         fuses.read(*DEVICE_ID),

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
-from . import layout, signed_entry
+from . import layout, signed_entry, simulation_keys
 from .crypto import above, cmac
 from .layout import EinitToken, KeyRequest, Report, TargetInfo
 from .state import PADDING, Enclave, Machine, Tcs
@@ -100,13 +100,17 @@ class KeyDependencies:
 
 
 def derivekey(machine: Machine, dependencies: KeyDependencies) -> bytes:
-    """AES-CMAC(K(CPUSVN), KD1), 16 bytes."""
+    """AES-CMAC(K(CPUSVN), KD1), 16 bytes; in the profile linux-sgx-sim what :mod:`.simulation_keys` makes of it."""
+    if machine.profile == simulation_keys.SIMULATION:
+        return simulation_keys.derivekey(dependencies)
     return cmac(machine.root_key(dependencies.cpusvn), dependencies.pack())
 
 
 @signed_entry.of_an_entry(EGETKEY, KeyRequest.SIZE)
 def egetkey(machine: Machine, secs: Enclave, _tcs: Tcs, given: bytes) -> bytes:
     """EGETKEY: ticket || KEYREQUEST -> key."""
+    if machine.profile == simulation_keys.SIMULATION:
+        given = simulation_keys.with_cpusvn(given)
     request = KeyRequest(given)
     gp_if(bool(request.keypolicy & ~_POLICY_BITS) or request.reserved_set)
     if not secs.has(layout.KSS):
@@ -128,6 +132,9 @@ def egetkey(machine: Machine, secs: Enclave, _tcs: Tcs, given: bytes) -> bytes:
 
 
 def _check_svns(machine: Machine, secs: Enclave, request: KeyRequest) -> None:
+    if machine.profile == simulation_keys.SIMULATION:
+        simulation_keys.check_svns(machine, secs, request)
+        return
     refuse_if(above(request.cpusvn, machine.cpusvn), Status.SGX_INVALID_CPUSVN)
     refuse_if(request.isvsvn > secs.isvsvn, Status.SGX_INVALID_ISVSVN)
 

@@ -123,6 +123,8 @@ class Machine:
     maker_key: bytes | None = field(repr=False)
     #: Whether an EVENT waits while the command runs.
     event: bool = False
+    #: The key-derivation profile, as in IDENTIFY.
+    profile: int = 1
     owner_epoch: bytes = field(default=bytes(16), repr=False)
     owner_epoch_set: bool = False
     slots: list[Enclave | None] = field(default_factory=list)

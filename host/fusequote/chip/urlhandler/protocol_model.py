@@ -1,8 +1,9 @@
-"""``model://?fuses=PATH&seed=TEXT``: the reference model as a pyserial port, in this process.
+"""``model://?fuses=PATH&seed=TEXT&profile=NAME``: the reference model as a pyserial port, in this process.
 
 Opening the port powers the chip on, closing it powers it off (and lets go of the fuse file). Without
 ``fuses`` it is a blank chip in memory, gone with the port; a ``fuses`` file that is not there yet is made,
-for a blank chip. ``seed`` makes the simulated entropy repeatable (docs/link.md section 4).
+for a blank chip. ``seed`` makes the simulated entropy repeatable (docs/link.md section 4). ``profile`` is ``kd1``,
+the default, or ``linux-sgx-sim`` (docs/chip.md section 6).
 
 Commands run within ``write``; baud rate, parity and flow control mean nothing here.
 """
@@ -17,7 +18,7 @@ from serial.serialutil import PortNotOpenError, SerialBase, SerialException, to_
 
 from ..entropy import SimulatedEntropy
 from ..fusefile import FuseBank, FuseFile
-from ..model import ModelChip, ModelLink
+from ..model import ModelChip, ModelLink, simulation_keys
 from .options import chip_options
 
 __all__ = ["Serial"]
@@ -46,12 +47,14 @@ class Serial(SerialBase):
             raise SerialException("Port must be configured before it can be used.")
         if self.is_open:
             raise SerialException("Port is already open.")
-        options = chip_options(self._port, "model", ("fuses", "seed"))
+        options = chip_options(self._port, "model", ("fuses", "seed", "profile"))
+        profile = options.get("profile", "kd1")
+        simulation_keys.number(profile)  # before the fuse file is locked
         bank, boot_counter = FuseBank(), 1
         if "fuses" in options:
             self._fuse_file = FuseFile.power_on(options["fuses"], create=True)
             bank, boot_counter = self._fuse_file.bank, self._fuse_file.boot_counter
-        self._link = ModelLink(ModelChip(bank, SimulatedEntropy(options.get("seed"), boot_counter)))
+        self._link = ModelLink(ModelChip(bank, SimulatedEntropy(options.get("seed"), boot_counter), profile=profile))
         self._received.clear()
         self._cancelled = False
         self.is_open = True
