@@ -97,6 +97,8 @@ class FuseMacro(wiring.Component):
         in_tables = range(min(KEYS.values()), max(KEYS.values()) + KEY_BYTES)
         for i, byte in enumerate(contents):
             self.ram.memory.data.init[i] = 0 if fuses is not None and i in in_tables else byte
+        #: Passes over the provisioning key since the boot began, for tests to look at.
+        self.passes = Signal(range(RPK_PASSES + 1))
         super().__init__({"fuse": In(FuseMacroSignature()), "booting": In(1)})
 
     def elaborate(self, platform: Any) -> Module:
@@ -116,7 +118,7 @@ class FuseMacro(wiring.Component):
         ]
 
         row = {name: addr[4:] == at >> 4 for name, at in KEYS.items()}
-        passes = Signal(range(RPK_PASSES + 1))
+        passes = self.passes
         last = Signal()
         m.d.sync += last.eq(row["rpk"] & (addr[:4] == KEY_BYTES - 1))
         with m.If(self.booting):

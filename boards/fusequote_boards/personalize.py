@@ -25,10 +25,11 @@ __all__ = ["device_fuses", "personalize", "write_fuses"]
 FUSE_BYTES = 384
 
 
-def personalize(board: str, fuses: bytes, out: Path, builds: Path,
+def personalize(board: str, fuses: bytes, out: Path, builds: Path, *, baud: int | None = None,
                 watch: Callable[[str, float, str], None] | None = None) -> dict[str, str | int | bool]:
     """Write ``fuses`` (384 bytes, the sealing key's all zero) and a fresh sealing key into the board's bitstream, to
-    the new file ``out``, mode 0600. Builds the board first when ``builds`` has no build of just this design.
+    the new file ``out``, mode 0600. Builds the board first when ``builds`` has no build of just this design. ``baud``
+    is the link's rate, the board's own by default.
 
     Returns facts to tell the user. Raises :class:`UsageError` for an unknown board, fuses that hold a sealing key, or
     a file that exists, and what :func:`fusequote_boards.build.build` raises.
@@ -36,11 +37,11 @@ def personalize(board: str, fuses: bytes, out: Path, builds: Path,
     chosen = board_named(board)
     if os.path.lexists(out):
         raise UsageError(f"{out} exists", hint="give another --out, or remove it: it may hold keys of another chip")
-    built = build(chosen.target(), builds, watch=watch)
+    built = build(chosen.target(baud=baud), builds, watch=watch)
     contents = device_fuses(fuses)
     write_fuses(built, contents, out)
     check_bitstream(chosen, out)
-    return {"board": chosen.name, "bitstream": str(out), "baud": chosen.baud,
+    return {"board": chosen.name, "bitstream": str(out), "baud": built.report.baud,
             "bitstream_secret": chosen.secret, "design_sha256": built.report.sha256}
 
 

@@ -94,6 +94,8 @@ def test_a_second_chip_is_another(run, small, small_top, builds, tmp_path):
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (["--board", "icebreaker"], 2, "--board needs --out"),
     (["--out", "x.bin"], 2, "go with --board"),
+    (["--baud", "115200"], 2, "go with --board"),
+    (["--board", "icebreaker", "--out", "x.bin", "--baud", "3100000"], 2, "no 3,100,000 baud"),
     (["--board", "nonsense", "--out", "x.bin"], 2, "no board 'nonsense'"),
     (["--board", "icebreaker", "--out", "x.bin", "--chip", "model://"], 2, "do not go together"),
 ])

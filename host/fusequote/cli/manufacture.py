@@ -20,6 +20,9 @@ def command(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --board: the bitstream, a new file. It holds the chip's "
                                   "keys: flash it, then delete it.")] = None,
+    baud: Annotated[
+        int | None, typer.Option(metavar="RATE", help="With --board: the link's rate, the board's own by default.")
+    ] = None,
     build_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="With --board: where builds are kept.")] = None,
 ) -> int:
@@ -36,9 +39,9 @@ def command(
             raise UsageError("--board and --chip do not go together", hint="leave one of them out")
         if out is None:
             raise UsageError("--board needs --out: the bitstream with this chip's keys", hint="give --out FILE")
-        return _for_board(settings, board, out, build_dir)
-    if out is not None or build_dir is not None:
-        raise UsageError("--out and --build-dir go with --board", hint="give --board BOARD, or leave them out")
+        return _for_board(settings, board, out, build_dir, baud)
+    if (out, build_dir, baud) != (None, None, None):
+        raise UsageError("--out, --baud and --build-dir go with --board", hint="give --board BOARD, or leave them out")
     return _on_chip(settings)
 
 
@@ -64,7 +67,7 @@ def _on_chip(settings: Settings) -> int:
     return show_result(ResultDocument("manufacture", facts, notes=chip_notes(identity)), settings)
 
 
-def _for_board(settings: Settings, board: str, out: Path, build_dir: Path | None) -> int:
+def _for_board(settings: Settings, board: str, out: Path, build_dir: Path | None, baud: int | None) -> int:
     from fusequote.cli.output import progress, show_result
     from fusequote.maker import RecordBook
     from fusequote.maker.board import fuses_of, new_record
@@ -81,7 +84,7 @@ def _for_board(settings: Settings, board: str, out: Path, build_dir: Path | None
     book.add(record)
     try:
         with progress(f"fuses for {board}", settings):
-            made = personalize(board, fuses_of(record), out, build_dir or home.cache / "boards")
+            made = personalize(board, fuses_of(record), out, build_dir or home.cache / "boards", baud=baud)
     except BaseException:
         book.discard(record.device_id)
         raise
