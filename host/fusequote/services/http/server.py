@@ -131,7 +131,7 @@ class _Observer:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"Request-ID", request_id.encode())]
             await send(message)
 
         try:
