@@ -6,7 +6,8 @@ A command is (op, body). Spoiling is aimed: mostly at one field with one value t
 from __future__ import annotations
 
 import commands_shadow as ops
-from commands_keys import Command, KeyBuilder
+from commands_entry import EntryBuilder
+from commands_keys import Command
 from commands_make import (
     AEXNOTIFY,
     CET,
@@ -37,11 +38,11 @@ from commands_make import (
     token,
     with_numbers,
 )  # fmt: skip
-from commands_rsa import FORGERIES, SIGNING_KEYS, forged
+from commands_rsa import ENTRY_KEYS, FORGERIES, SIGNING_KEYS, entry_chunk, forged
 from commands_shadow import Enclave, LaunchKey
 
 
-class Builder(KeyBuilder):
+class Builder(EntryBuilder):
     """Makes commands out of what ``shadow`` knows, with the dice of ``rng``."""
 
     # -- building --
@@ -162,7 +163,11 @@ class Builder(KeyBuilder):
             size = rng.choice((0, 255, 256, 257))
         if self._chance(0.05):
             linaddr = rng.choice((linaddr + 1, linaddr + 0x1000, linaddr - 0x1000, 0))
-        body = self._handle(enclave) + le(linaddr % 2**64, 8) + bytes([count]) + rng.randbytes(size)
+        data = rng.randbytes(size)
+        may_name = enclave and enclave.wants_key and linaddr == page and size >= 256 and len(enclave.entry_hashes) < 2
+        if may_name and (not enclave.signed or self._chance(0.06)):
+            data = entry_chunk(rng.choice(ENTRY_KEYS))[:48] + data[48:]
+        body = self._handle(enclave) + le(linaddr % 2**64, 8) + bytes([count]) + data
         return ops.EEXTEND, self._length(body)
 
     def einit(self) -> Command:
@@ -193,7 +198,7 @@ class Builder(KeyBuilder):
             ticket = self._flip(patched(rng.randbytes(304), 0, bytes([rng.choice((0, 1))])), 0, 4)
         if self._chance(0.05):
             signer = rng.choice(SIGNERS)
-        sig = self._sigstruct(enclave, signer, 0.2 if ticket == NO_TOKEN else 0.07)
+        sig = self._sigstruct(enclave, signer, 0.3 if ticket == NO_TOKEN else 0.1)
         return ops.EINIT, self._length(self._handle(enclave) + sig + ticket)
 
     def usable_launch_keys(self) -> list[LaunchKey]:
@@ -235,8 +240,9 @@ class Builder(KeyBuilder):
                 (39, b"\1"), (44, b"\1"), (127, b"\1"), (512, le(65537, 4)), (512, le(2, 4)), (910, b"\1"),
                 (911, b"\1"), (912, b"\1"), (992, b"\1"), (1007, b"\1"), (1028, b"\1"), (1039, b"\1"),
                 (900, bytes([sig[900] ^ 1])), (908, bytes([sig[908] ^ 1])), (909, b"\xff"),
-                (960, bytes([sig[960] ^ 1])), (991, bytes([sig[991] ^ 0x80])),
-                (975, bytes([sig[975] ^ 4])), (961, bytes([sig[961] ^ 2])), (928, bytes([sig[928] ^ 2])),
+                *[(at, bytes([sig[at] ^ 1])) for at in (960, 962, 965, 969, 973, 978, 983, 990)],
+                (991, bytes([sig[991] ^ 0x80])), (975, bytes([sig[975] ^ 4])), (961, bytes([sig[961] ^ 2])),
+                (928, bytes([sig[928] ^ 2])),
                 (936, bytes([sig[936] ^ 4])),
                 (943, bytes([sig[943] ^ 0x80])), (24, b"\0"), (128, bytes([sig[128] ^ 1])),
             )  # fmt: skip
@@ -259,6 +265,7 @@ class Builder(KeyBuilder):
                 (49, bytes([made[49] ^ 4])), (56, bytes([made[56] ^ 4])),
                 (64, bytes([made[64] ^ 1])), (95, bytes([made[95] ^ 0x80])), (96, b"\1"), (127, b"\1"),
                 (128, bytes([made[128] ^ 1])), (160, b"\1"), (191, b"\1"), (192, b"\xff" * 16), (208, b"\xee"),
+                *[(at, b"\xff" * (208 - at)) for at in (192, 193, 195, 196, 197, 198, 199)] * 5,
                 (210, b"\xee"), (212, b"\xee"), (213, b"\1"), (235, b"\1"), (236, b"\1"), (240, bytes([made[240] ^ 2])),
                 (240, bytes([made[240] ^ 4])), (255, b"\1"), (256, bytes([made[256] ^ 1])),
             )  # fmt: skip
@@ -271,25 +278,6 @@ class Builder(KeyBuilder):
         """EREMOVE; of an enclave that is entered when there is no other."""
         idle = [e for e in self.shadow.enclaves.values() if not e.active]
         return ops.EREMOVE, self._length(self._handle(self._enclave(idle if self._chance(0.8) else ())))
-
-    # -- entering --
-
-    def eenter(self) -> Command:
-        """EENTER, mostly of a TCS that is free."""
-        free = [(e, t) for e, t in self._threads() if not t.ticket and (t.cssa < t.nssa or self._chance(0.1))]
-        return ops.EENTER, self._length(self._thread(free)[1])
-
-    def eresume(self) -> Command:
-        """ERESUME, mostly after an AEX."""
-        return ops.ERESUME, self._length(self._thread((e, t) for e, t in self._threads() if t.cssa and not t.ticket)[1])
-
-    def aex(self) -> Command:
-        """AEX, mostly of an entry."""
-        return ops.AEX, self._length(self._thread((e, t) for e, t in self._threads() if t.ticket)[1])
-
-    def eexit(self) -> Command:
-        """EEXIT."""
-        return ops.EEXIT, self._length(self._ticket()[1])
 
     def slot_info(self) -> Command:
         """SLOT_INFO."""

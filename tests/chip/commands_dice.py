@@ -48,7 +48,7 @@ class Dice:
 
     def _handle(self, enclave: Enclave | None) -> bytes:
         handle = enclave.handle if enclave else NOWHERE
-        if not self._chance(0.04):
+        if not self._chance(0.055):
             return handle
         dead = self.shadow.dead_handles or [NOWHERE]
         return self.rng.choice(
@@ -68,7 +68,10 @@ class Dice:
         return enclave, self._handle(enclave) + le(linaddr, 8)
 
     def _ticket(self) -> tuple[Enclave | None, bytes]:
+        """An entry, mostly one that is bound to no plan."""
         entries = [(e, t.ticket) for e in self.shadow.enclaves.values() for t in e.active]
+        plain = [(e, ticket) for e, ticket in entries if not e.signed]
+        entries = plain if plain and self._chance(0.9) else entries
         dead = self.shadow.dead_tickets
         if not entries or self._chance(0.06):
             choices = [bytes(16), *dead, *(self._flip(ticket) for _, ticket in entries)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import commands_shadow as ops
 from commands_dice import Dice
 from commands_make import KSS, PROVISIONKEY, TOKENKEY, keyrequest, le, record, targetinfo
+from commands_shadow import Enclave
 
 Command = tuple[int, bytes]
 
@@ -14,6 +15,30 @@ class KeyBuilder(Dice):
 
     def ereport(self) -> Command:
         """EREPORT, mostly for an enclave that is there."""
+        enclave, ticket = self._ticket()
+        return ops.EREPORT, self._length(ticket + self._report(enclave) + self._next(enclave))
+
+    def verifyreport(self) -> Command:
+        """VERIFYREPORT of one of the last reports, mostly one for this enclave, now and then with one bit wrong."""
+        enclave, ticket = self._ticket()
+        return ops.VERIFYREPORT, self._length(ticket + self._verify(enclave) + self._next(enclave))
+
+    def egetkey(self) -> Command:
+        """EGETKEY of every kind, what the enclave may have before what it may not."""
+        enclave, ticket = self._ticket()
+        return ops.EGETKEY, self._length(ticket + self._keyrequest(enclave) + self._next(enclave))
+
+    def eexit(self) -> Command:
+        """EEXIT."""
+        enclave, ticket = self._ticket()
+        return ops.EEXIT, self._length(ticket + self._next(enclave))
+
+    def _next(self, enclave: Enclave | None) -> bytes:
+        """What goes at the end of a command that keeps to no plan; one time in many in the wrong form."""
+        signed = bool(enclave and enclave.signed)
+        return self.rng.randbytes(32) if signed != self._chance(0.4 if signed else 0.03) else b""
+
+    def _report(self, _enclave: Enclave | None) -> bytes:
         rng, ready = self.rng, [e for e, _ in self._threads()]
         info = rng.choice(ready).identity() if ready else bytes(320)
         target = targetinfo(info) if self._chance(0.9) else record(512, (0, rng.randbytes(48)), (64, rng.randbytes(64)))
@@ -21,23 +46,18 @@ class KeyBuilder(Dice):
             target = self._patch(target, (49, b"\1"), (56, b"\1"), (63, b"\1"), (128, b"\1"), (511, b"\x80"))
         elif self._chance(0.15):
             target = self._flip(target, 0, 128)
-        body = self._ticket()[1] + target + rng.choice((bytes(64), rng.randbytes(64)))
-        return ops.EREPORT, self._length(body)
+        return target + rng.choice((bytes(64), rng.randbytes(64)))
 
-    def verifyreport(self) -> Command:
-        """VERIFYREPORT of one of the last reports, mostly one for this enclave, now and then with one bit wrong."""
-        enclave, ticket = self._ticket()
+    def _verify(self, enclave: Enclave | None) -> bytes:
         reports = [report for report, _ in self.shadow.reports] or [bytes(432)]
         mine = [report for report, target in self.shadow.reports if enclave and target == enclave.mrenclave]
         report = self.rng.choice(mine if mine and self._chance(0.8) else reports)
         if self._chance(0.3):
             report = self._flip(report, *self.rng.choice(((0, 384), (384, 416), (416, 432))))
-        return ops.VERIFYREPORT, self._length(ticket + report)
+        return report
 
-    def egetkey(self) -> Command:
-        """EGETKEY of every kind, what the enclave may have before what it may not."""
+    def _keyrequest(self, enclave: Enclave | None) -> bytes:
         rng = self.rng
-        enclave, ticket = self._ticket()
         flags = enclave.flags if enclave else 0
         names = [3, 4, 4]
         names += [1, 1, 2, 2] if flags & PROVISIONKEY else []
@@ -65,7 +85,7 @@ class KeyBuilder(Dice):
                 (4, le(isvsvn, 2)), (4, le(isvsvn, 2)), (7, b"\1"), (8, b"\xff" * 16), (9, b"\xff"),
                 (76, le(min(0xFFFF, top + 1), 2)), (78, b"\1"), (511, b"\x80"),
             )  # fmt: skip
-        return ops.EGETKEY, self._length(ticket + request)
+        return request
 
     def _cpusvn(self) -> bytes:
         """The current CPUSVN, or a bit below; seldom far below, for the chip has to walk there step by step."""

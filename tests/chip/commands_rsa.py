@@ -166,8 +166,9 @@ def forged(name: str, rng: random.Random, key: Key, message: bytes) -> Numbers:
             return _first_wraps(rng, n, block)
         case "second wraps":
             return _second_wraps(rng, n, block)
-        case "S plus N":  # of a modulus with room above it, the same to an engine that reduces
-            return with_quotients(n, good.s + n) if good.s + n < _R else with_quotients(n, n)
+        case "S plus N":  # the same to an engine that reduces; with S = N where there is no room for that
+            more = with_quotients(n, good.s + n)
+            return more if max(more.s, more.q1, more.q2) < _R else with_quotients(n, n)
         case "t1 in [N, 2N)":
             return _t1_above_n(good) if good.q2 + good.s < _R else Numbers(n, good.s, good.q1 - 1, good.q2)
         case "t2 in [N, 2N)":

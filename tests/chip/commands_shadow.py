@@ -9,7 +9,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from commands_make import PT_TCS, le
+from commands_make import PT_TCS, TOKENKEY, le
+from commands_rsa import ENTRY_KEYS, KEY_MAGIC, Key
 
 IDENTIFY, CYCLES, RESET, EVENT = 0x01, 0x02, 0x03, 0x04
 FUSE_STATUS, FUSE_MANUFACTURE, FUSE_LOCK, FUSE_RAISE_SVN, FUSE_SCRAP = 0x10, 0x11, 0x12, 0x13, 0x17
@@ -26,6 +27,10 @@ _NAMES = [
 OP_NAMES = {globals()[name]: name for name in _NAMES}
 
 OUT_OF_SEQUENCE = 0x4005
+#: Commands of an entry, which begin with its ticket.
+OF_AN_ENTRY = (EEXIT, EREPORT, EGETKEY, VERIFYREPORT)
+#: Commands as (op, body after the ticket, with the link of the next one).
+Plan = list[tuple[int, bytes]]
 
 
 @dataclass
@@ -36,6 +41,10 @@ class Thread:
     nssa: int
     cssa: int = 0
     ticket: bytes | None = None
+    #: Signed entry: what is to be sent, what was sent last, and whether the chip refuses what is next.
+    plan: Plan = field(default_factory=list)
+    sent: tuple[int, bytes] | None = None
+    stuck: bool = False
 
 
 @dataclass
@@ -58,6 +67,24 @@ class Enclave:
     mrsigner: bytes = bytes(32)
     isvprodid: int = 0
     isvsvn: int = 0
+    entry_hashes: list[bytes] = field(default_factory=list)
+    challenge: bytes | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether it has an entry key."""
+        return bool(self.entry_hashes)
+
+    @property
+    def entry_key(self) -> Key | None:
+        """The entry key, when it is one of ours."""
+        last = self.entry_hashes[-1:]
+        return next((key for key in ENTRY_KEYS if [hashlib.sha256(key.modulus).digest()] == last), None)
+
+    @property
+    def wants_key(self) -> bool:
+        """One enclave in two is to have an entry key; launch enclaves have none, so that tokens are plenty."""
+        return self.handle[1] % 2 == 1 and not self.flags & TOKENKEY
 
     @property
     def flags(self) -> int:
@@ -104,6 +131,12 @@ class Shadow:
         self.life_cycle = 0
         self.locked = False
         self.cpusvn = bytes(16)
+        #: What the fuses say, which counts from the next boot on.
+        self.fused_cpusvn = bytes(16)
+        self.rpk: bytes | None = None
+        self.device_id = bytes(16)
+        #: By the chain that a proof signs, what is to follow.
+        self.plans: dict[bytes, Plan] = {}
         self.tcs_per_slot = 4
         self.last_seq = 0
         self.launch_keys: list[LaunchKey] = []
@@ -118,6 +151,7 @@ class Shadow:
         self.lepubkeyhash: bytes | None = None
         self.owner_epoch = bytes(16)
         self.last_seq = 0
+        self._fresh = True
 
     def observe(self, request: bytes, answer: bytes) -> None:
         """Learn from what the chip said."""
@@ -131,13 +165,28 @@ class Shadow:
             if request[1] == self.last_seq:
                 return  # a repeat: nothing was done
             self.last_seq = request[1]
+        if op in OF_AN_ENTRY:
+            self._follow(op, status, request[2:])
         learn = self._LEARN.get(op)
         if status == 0 and learn is not None:
             learn(self, request[2:], body)
 
     def _identify(self, _request: bytes, info: bytes) -> None:
         self.life_cycle, self.last_seq, self.locked = info[22], info[23], bool(info[56])
-        self.tcs_per_slot, self.cpusvn = info[18], info[40:56]
+        self.tcs_per_slot, self.device_id, self.fused_cpusvn = info[18], info[24:40], info[40:56]
+        if self._fresh:
+            self.cpusvn, self._fresh = self.fused_cpusvn, False
+
+    def _slot_info(self, _request: bytes, info: bytes) -> None:
+        self.cpusvn = info[:16]
+
+    def _follow(self, op: int, status: int, body: bytes) -> None:
+        for enclave in self.enclaves.values():
+            for thread in enclave.active:
+                if thread.ticket == body[:16] and thread.plan[:1] == [(op, body[16:])]:
+                    thread.stuck = status != 0
+                    if status == 0:
+                        thread.sent = thread.plan.pop(0)
 
     def _reset(self, _request: bytes, _answer: bytes) -> None:
         self.dead_handles = [*self.dead_handles, *self.enclaves][-8:]
@@ -150,8 +199,15 @@ class Shadow:
         if self.lepubkeyhash is None:
             self.lepubkeyhash = status[96:128]
 
-    def _fuse_manufacture(self, _request: bytes, _answer: bytes) -> None:
-        self.life_cycle = 1
+    def _fuse_manufacture(self, request: bytes, _answer: bytes) -> None:
+        self.life_cycle, self.rpk, self.device_id = 1, request[:16], request[16:32]
+
+    def _fuse_raise_svn(self, request: bytes, _answer: bytes) -> None:
+        self.fused_cpusvn = request[:16]
+
+    def _fuse_scrap(self, _request: bytes, _answer: bytes) -> None:
+        self._reset(b"", b"")
+        self.life_cycle, self.locked = 3, False
 
     def _fuse_lock(self, _request: bytes, _answer: bytes) -> None:
         self.life_cycle = 2
@@ -197,6 +253,8 @@ class Shadow:
         for i in range(0, len(data), 256):
             enclave.measurement.update(b"EEXTEND\0" + le(linaddr - enclave.base + i, 8) + bytes(48))
             enclave.measurement.update(data[i : i + 256])
+        if enclave.open_tcs is None and linaddr == enclave.open_page and data.startswith(KEY_MAGIC):
+            enclave.entry_hashes.append(data[16:48])
 
     def _einit(self, request: bytes, _answer: bytes) -> None:
         enclave, sig = self.enclaves[request[:9]], request[9:1817]
@@ -212,6 +270,12 @@ class Shadow:
     def _enter(self, request: bytes, answer: bytes) -> None:
         thread = self._thread(request)
         thread.ticket, thread.cssa = answer[:16], int.from_bytes(answer[16:20], "little")
+        thread.plan, thread.sent, thread.stuck = list(self.plans.pop(request[17:49], ())), None, False
+        self.plans.clear()
+        self.enclaves[request[:9]].challenge = None
+
+    def _echallenge(self, request: bytes, nonce: bytes) -> None:
+        self.enclaves[request].challenge = nonce
 
     def _aex(self, request: bytes, _answer: bytes) -> None:
         thread = self._thread(request)
@@ -270,6 +334,10 @@ class Shadow:
         FUSE_STATUS: _fuse_status,
         FUSE_MANUFACTURE: _fuse_manufacture,
         FUSE_LOCK: _fuse_lock,
+        FUSE_RAISE_SVN: _fuse_raise_svn,
+        FUSE_SCRAP: _fuse_scrap,
+        SLOT_INFO: _slot_info,
+        ECHALLENGE: _echallenge,
         SET_LEPUBKEYHASH: _set_lepubkeyhash,
         SET_OWNEREPOCH: _set_ownerepoch,
         ECREATE: _ecreate,

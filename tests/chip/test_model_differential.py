@@ -19,7 +19,9 @@ def new_chip() -> ModelChip:
 
 
 def test_every_leaf_succeeds_and_every_status_comes():
-    counts = run_differential(new_chip(), new_chip(), 8000, 20240229)
+    counts = run_differential(new_chip(), new_chip(), 7500, 20240229)
+    for seed in (1, 2):
+        counts += run_differential(new_chip(), new_chip(), 300, seed, source=CommandSource(seed, life=300))
     succeeded = {op for op, status in counts if status == "SUCCESS"}
     assert set(OP_NAMES.values()) <= succeeded
     assert {status for _, status in counts} == set(STATUS_NAMES.values()) - UNREACHABLE
@@ -232,10 +234,10 @@ class Mutant:
         self._mutate = mutate
         self._chip = new_chip()
 
-    def execute(self, contents):
+    def execute(self, contents, *, behind=b""):
         with pytest.MonkeyPatch.context() as monkeypatch:
             self._mutate(monkeypatch)
-            return self._chip.execute(contents)
+            return self._chip.execute(contents, behind=behind)
 
 
 MUTATIONS = [

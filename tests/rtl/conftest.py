@@ -35,6 +35,11 @@ class Rtl:
         self.port.write(framing.encode(contents))
         return self.receive()
 
+    def execute_both(self, contents: bytes, behind: bytes) -> tuple[bytes, bytes]:
+        """The answers to two requests in one write: the second is there before the first is done."""
+        self.port.write(framing.encode(contents) + framing.encode(behind))
+        return self.receive(), self.receive()
+
     def receive(self) -> bytes:
         """The next frame's contents."""
         while not self._frames:
