@@ -112,7 +112,7 @@ class ModelChip:
         op, seq, body = contents[0], contents[1], contents[2:]
         if op < _FIRST_NUMBERED:
             return self._unnumbered(op, seq, body)
-        self._machine.event = len(behind) == _MIN_CONTENTS and behind[0] == EVENT
+        self._machine.event = len(behind) >= _MIN_CONTENTS and behind[0] == EVENT
         return self._numbered(op, seq, body)
 
     def nak(self, status: int) -> bytes:
