@@ -2,7 +2,7 @@
 
 from fusequote.chip.client import Chip, PipelineResult, open_chip
 from fusequote.chip.handles import Entry, Handle, Ticket
-from fusequote.chip.identity import Capability, FuseOption, FuseStatus, Identity, LifeCycle
+from fusequote.chip.identity import Capability, FuseOption, FuseStatus, Identity, LifeCycle, Start
 from fusequote.chip.ops import Command, Op
 from fusequote.chip.status import BlockError, ChipFault, CommandError, LinkError, SgxError, Status
 from fusequote.chip.trace import Stats, Trace, TraceEvent
@@ -26,6 +26,7 @@ __all__ = [
     "Patience",
     "PipelineResult",
     "SgxError",
+    "Start",
     "Stats",
     "Status",
     "Ticket",

@@ -14,8 +14,8 @@ from typing import NamedTuple, Self
 from fusequote import arch
 from fusequote.chip import commands
 from fusequote.chip.commands import Structure
-from fusequote.chip.handles import ENTRY_SIZE, HANDLE_SIZE, Entry, Handle, Ticket
-from fusequote.chip.identity import FUSE_STATUS_SIZE, FuseStatus, Identity
+from fusequote.chip.handles import ENTRY_SIZE, HANDLE_SIZE, NONCE_SIZE, Entry, Handle, Ticket
+from fusequote.chip.identity import FUSE_STATUS_SIZE, FuseStatus, Identity, LifeCycle
 from fusequote.chip.link import Done, Link
 from fusequote.chip.ops import Answer, Command, Op, is_numbered
 from fusequote.chip.status import LinkError, Status, error_for
@@ -121,6 +121,10 @@ class Chip:
         """CYCLES: clock cycles that the last numbered command took; 0 when this chip does not measure."""
         return int.from_bytes(self._answered(Command(Op.CYCLES), 4), "little")
 
+    def event(self) -> None:
+        """EVENT: what an interrupt is to a CPU. Only an EINIT that is being run when it comes takes notice."""
+        self._answered(Command(Op.EVENT), 0)
+
     def reset(self) -> Identity:
         """RESET: as at power-on. All enclaves, entries and keys are gone. Waits until the chip has booted."""
         self._answered(Command(Op.RESET), 0)
@@ -174,6 +178,25 @@ class Chip:
         """SET_OWNEREPOCH: 16 bytes that go into all keys but two; once per boot."""
         self._answered(commands.set_ownerepoch(value), 0)
 
+    def fuse_raise_svn(self, cpusvn: bytes, mac: bytes) -> None:
+        """FUSE_RAISE_SVN: burn the next CPUSVN generation, for good; it counts from the next :meth:`reset` on."""
+        self._answered(commands.fuse_raise_svn(cpusvn, mac), 0)
+
+    def fuse_scrap(self, mac: bytes) -> Identity:
+        """FUSE_SCRAP: the end of this chip, for good. Waits until it has booted as what it is then."""
+        try:
+            self._answered(commands.fuse_scrap(mac), 0)
+        except LinkError as lost:
+            # Its answer may be what was lost, and the chip has forgotten it: it says itself what it is now.
+            self._link.lose_step()
+            if self.identify().life_cycle is not LifeCycle.SCRAPPED:
+                raise lost from None
+        self._link.lose_step()
+        self.identity = self._link.synchronise(first=True)
+        if self.identity.life_cycle is not LifeCycle.SCRAPPED:
+            raise LinkError("FUSE_SCRAP: the chip answered it, but is not scrapped", op=Op.FUSE_SCRAP)
+        return self.identity
+
     # Building and removing an enclave
 
     def ecreate(self, secs: Structure, secinfo: Structure | None = None) -> Handle:
@@ -208,40 +231,57 @@ class Chip:
 
     # Entries
 
-    def eenter(self, handle: Handle, tcs: int) -> Entry:
-        """EENTER by the TCS at address ``tcs``."""
-        return Entry.from_bytes(self._answered(commands.eenter(handle, tcs), ENTRY_SIZE))
+    def echallenge(self, handle: Handle) -> bytes:
+        """ECHALLENGE (ours): 16 bytes that the proof of the next entry has to be about."""
+        return self._answered(commands.echallenge(handle), NONCE_SIZE)
 
-    def eresume(self, handle: Handle, tcs: int) -> Entry:
-        """ERESUME: go on where an AEX interrupted, with a new ticket."""
-        return Entry.from_bytes(self._answered(commands.eresume(handle, tcs), ENTRY_SIZE))
+    def eenter(self, handle: Handle, tcs: int, proof: bytes = b"") -> Entry:
+        """EENTER by the TCS at address ``tcs``; an enclave with an entry key wants a proof."""
+        return Entry.from_bytes(self._answered(commands.eenter(handle, tcs, proof), ENTRY_SIZE))
+
+    def eresume(self, handle: Handle, tcs: int, proof: bytes = b"") -> Entry:
+        """ERESUME: go on where an AEX interrupted, with a new ticket (and proof)."""
+        return Entry.from_bytes(self._answered(commands.eresume(handle, tcs, proof), ENTRY_SIZE))
 
     def aex(self, handle: Handle, tcs: int) -> None:
         """AEX: an event interrupts the entry; its ticket is dead from here on."""
         self._answered(commands.aex(handle, tcs), 0)
 
-    def eexit(self, ticket: Ticket) -> None:
-        """EEXIT: leave; the ticket is dead from here on."""
-        self._answered(commands.eexit(ticket), 0)
+    # ``following``: in a signed entry, the link of the next command (docs/link.md 3.4); a wrong one, or a command
+    # that is not the next, is a BlockError (BLOCK_ENTRY_PROOF).
 
-    def ereport(self, ticket: Ticket, targetinfo: Structure, reportdata: bytes) -> arch.Report:
+    def eexit(self, ticket: Ticket, following: bytes = b"") -> None:
+        """EEXIT: leave; the ticket is dead from here on."""
+        self._answered(commands.eexit(ticket, following), 0)
+
+    def ereport(
+        self, ticket: Ticket, targetinfo: Structure, reportdata: bytes, following: bytes = b""
+    ) -> arch.Report:
         """EREPORT for the enclave that ``targetinfo`` names. ``reportdata``: 64 bytes."""
-        command = commands.ereport(ticket, targetinfo, reportdata)
+        command = commands.ereport(ticket, targetinfo, reportdata, following)
         return arch.Report.from_bytes(self._answered(command, arch.Report.SIZE))
 
-    def egetkey(self, ticket: Ticket, keyrequest: Structure) -> bytes:
-        """EGETKEY: 16 secret bytes, which cross the link in the clear."""
-        return self._answered(commands.egetkey(ticket, keyrequest), KEY_SIZE)
+    def egetkey(self, ticket: Ticket, keyrequest: Structure, following: bytes = b"") -> bytes:
+        """EGETKEY: 16 secret bytes, which cross the link in the clear.
 
-    def verifyreport(self, ticket: Ticket, report: Structure) -> bool:
+        When the wire loses the answer it is asked for again; in a signed entry it cannot be, and that is
+        a :class:`LinkError` whose ``status`` is LINK_ANSWER_GONE.
+        """
+        return self._answered(commands.egetkey(ticket, keyrequest, following), KEY_SIZE)
+
+    def verifyreport(self, ticket: Ticket, report: Structure, following: bytes = b"") -> bool:
         """VERIFYREPORT (ours): whether the REPORT's MAC is good for the active enclave; its key stays in
         the chip."""
-        verdict = self._answered(commands.verifyreport(ticket, report), 1)[0]
+        verdict = self._answered(commands.verifyreport(ticket, report, following), 1)[0]
         if verdict > 1:
             raise LinkError(f"VERIFYREPORT: answered {verdict}, neither yes nor no", op=Op.VERIFYREPORT)
         return verdict == 1
 
     # Any command
+
+    def run(self, command: Command) -> bytes:
+        """A command that was built already (:mod:`fusequote.chip.commands`): the body of its answer."""
+        return self._answered(command)
 
     def raw(self, op: int, body: bytes = b"") -> tuple[int, bytes]:
         """Any command: (status, body). Nothing is checked but that it fits a frame."""
@@ -294,7 +334,8 @@ class Chip:
         for _ in range(_KEY_TRIES):
             done, answer = self._link.run(command)
             self._account(done)
-            if command.op != Op.EGETKEY or answer.status != Status.LINK_ANSWER_GONE:
+            gone = command.op == Op.EGETKEY and answer.status == Status.LINK_ANSWER_GONE
+            if not gone or commands.is_chained(command):
                 return answer
         raise LinkError(
             f"{command.name}: the link lost the answer {_KEY_TRIES} times",

@@ -20,7 +20,7 @@ from fusequote.arch import (
     SigStruct,
     TargetInfo,
 )
-from fusequote.chip.handles import TICKET_SIZE, Handle, Ticket
+from fusequote.chip.handles import LINK_SIZE, PROOF_SIZE, TICKET_SIZE, Handle, Ticket
 from fusequote.chip.identity import FuseOption
 from fusequote.chip.ops import Command, Op
 from fusequote.errors import UsageError
@@ -82,6 +82,16 @@ def fuse_manufacture(
     return Command(Op.FUSE_MANUFACTURE, body)
 
 
+def fuse_raise_svn(cpusvn: bytes, mac: bytes) -> Command:
+    """FUSE_RAISE_SVN: 16 bytes each; the MAC is the maker's (docs/link.md 3.5)."""
+    return Command(Op.FUSE_RAISE_SVN, fixed("CPUSVN", cpusvn, 16) + fixed("the maker's MAC", mac, 16))
+
+
+def fuse_scrap(mac: bytes) -> Command:
+    """FUSE_SCRAP: the maker's MAC, 16 bytes."""
+    return Command(Op.FUSE_SCRAP, fixed("the maker's MAC", mac, 16))
+
+
 def set_lepubkeyhash(value: bytes) -> Command:
     """SET_LEPUBKEYHASH: writes the four IA32_SGXLEPUBKEYHASH MSRs."""
     return Command(Op.SET_LEPUBKEYHASH, fixed("LEPUBKEYHASH", value, 32))
@@ -140,9 +150,14 @@ def eremove(handle: Handle) -> Command:
     return Command(Op.EREMOVE, handle.to_bytes())
 
 
-def eenter(handle: Handle, tcs: int) -> Command:
-    """EENTER by the TCS at this address."""
-    return _by_tcs(Op.EENTER, handle, tcs)
+def echallenge(handle: Handle) -> Command:
+    """ECHALLENGE (ours): a nonce for the next proof."""
+    return Command(Op.ECHALLENGE, handle.to_bytes())
+
+
+def eenter(handle: Handle, tcs: int, proof: bytes = b"") -> Command:
+    """EENTER by the TCS at this address; ``proof``: 1,568 bytes for an enclave with an entry key, else none."""
+    return _by_tcs(Op.EENTER, handle, tcs, proof)
 
 
 def aex(handle: Handle, tcs: int) -> Command:
@@ -150,38 +165,45 @@ def aex(handle: Handle, tcs: int) -> Command:
     return _by_tcs(Op.AEX, handle, tcs)
 
 
-def eresume(handle: Handle, tcs: int) -> Command:
-    """ERESUME of the TCS at this address."""
-    return _by_tcs(Op.ERESUME, handle, tcs)
+def eresume(handle: Handle, tcs: int, proof: bytes = b"") -> Command:
+    """ERESUME of the TCS at this address; ``proof`` as for :func:`eenter`."""
+    return _by_tcs(Op.ERESUME, handle, tcs, proof)
 
 
-def eexit(ticket: Ticket) -> Command:
+# Of an entry. ``following``: in a signed entry, the link of the command after this one (32 bytes), else nothing.
+
+
+def eexit(ticket: Ticket, following: bytes = b"") -> Command:
     """EEXIT."""
-    return _by_ticket(Op.EEXIT, ticket)
+    return _by_ticket(Op.EEXIT, ticket, b"", following)
 
 
-def ereport(ticket: Ticket, targetinfo: Structure, reportdata: bytes) -> Command:
+def ereport(ticket: Ticket, targetinfo: Structure, reportdata: bytes, following: bytes = b"") -> Command:
     """EREPORT. ``reportdata``: 64 bytes."""
-    return _by_ticket(
-        Op.EREPORT,
-        ticket,
-        fixed("TARGETINFO", targetinfo, TargetInfo.SIZE) + fixed("REPORTDATA", reportdata, 64),
-    )
+    body = fixed("TARGETINFO", targetinfo, TargetInfo.SIZE) + fixed("REPORTDATA", reportdata, 64)
+    return _by_ticket(Op.EREPORT, ticket, body, following)
 
 
-def egetkey(ticket: Ticket, keyrequest: Structure) -> Command:
+def egetkey(ticket: Ticket, keyrequest: Structure, following: bytes = b"") -> Command:
     """EGETKEY."""
-    return _by_ticket(Op.EGETKEY, ticket, fixed("KEYREQUEST", keyrequest, KeyRequest.SIZE))
+    return _by_ticket(Op.EGETKEY, ticket, fixed("KEYREQUEST", keyrequest, KeyRequest.SIZE), following)
 
 
-def verifyreport(ticket: Ticket, report: Structure) -> Command:
+def verifyreport(ticket: Ticket, report: Structure, following: bytes = b"") -> Command:
     """VERIFYREPORT (not an instruction of Intel's)."""
-    return _by_ticket(Op.VERIFYREPORT, ticket, fixed("REPORT", report, Report.SIZE))
+    return _by_ticket(Op.VERIFYREPORT, ticket, fixed("REPORT", report, Report.SIZE), following)
 
 
-def _by_tcs(op: Op, handle: Handle, tcs: int) -> Command:
-    return Command(op, handle.to_bytes() + number("the TCS's LINADDR", tcs, 8), note=f"TCS {tcs:#x}")
+def is_chained(command: Command) -> bool:
+    """Whether this EGETKEY has its place in the chain of a signed entry, where it can be run once only."""
+    return len(command.body) > TICKET_SIZE + KeyRequest.SIZE
 
 
-def _by_ticket(op: Op, ticket: Ticket, body: bytes = b"") -> Command:
-    return Command(op, fixed("a ticket", ticket.to_bytes(), TICKET_SIZE) + body)
+def _by_tcs(op: Op, handle: Handle, tcs: int, proof: bytes = b"") -> Command:
+    body = handle.to_bytes() + number("the TCS's LINADDR", tcs, 8)
+    return Command(op, body + (fixed("a proof", proof, PROOF_SIZE) if proof else b""), note=f"TCS {tcs:#x}")
+
+
+def _by_ticket(op: Op, ticket: Ticket, body: bytes, following: bytes) -> Command:
+    link = fixed("a link", following, LINK_SIZE) if following else b""
+    return Command(op, fixed("a ticket", ticket.to_bytes(), TICKET_SIZE) + body + link)

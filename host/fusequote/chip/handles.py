@@ -8,6 +8,8 @@ from dataclasses import dataclass
 HANDLE_SIZE = 9
 TICKET_SIZE = 16
 ENTRY_SIZE = TICKET_SIZE + 4 + 8
+#: Signed entry (docs/link.md 3.4): nonce of a challenge, link of a command, proof of an entry.
+NONCE_SIZE, LINK_SIZE, PROOF_SIZE = 16, 32, 32 + 4 * 384
 
 
 @dataclass(frozen=True)

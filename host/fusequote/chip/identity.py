@@ -12,7 +12,7 @@ MAGIC = b"FQ-EMUL\0"
 PROTOCOL_VERSION = 1
 IDENTITY_SIZE = 64
 FUSE_STATUS_SIZE = 144
-_IDENTITY = struct.Struct("<8sHHIBBBBHBB16s16sB7s")
+_IDENTITY = struct.Struct("<8sHHIBBBBHBB16s16sBB6s")
 _NOT_OURS = "is the chip built from the same version of fusequote as this program?"
 _FUSE_STATUS = struct.Struct("<BBBB12s16s32s32s32s16s")
 
@@ -24,6 +24,14 @@ class LifeCycle(IntEnum):
     MANUFACTURED = 1
     LOCKED = 2
     SCRAPPED = 3
+
+
+class Start(IntEnum):
+    """Why a chip last started."""
+
+    POWER_ON = 0
+    RESET = 1
+    WATCHDOG = 2
 
 
 class Capability(IntFlag):
@@ -60,6 +68,7 @@ class Identity:
     device_id: bytes
     cpusvn: bytes
     booted_locked: bool
+    started: Start = Start.POWER_ON
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Identity:
@@ -71,15 +80,15 @@ class Identity:
         if len(body) != IDENTITY_SIZE or not body.startswith(MAGIC):
             raise DeviceError("what answers is no fusequote chip", hint="is this the right port?")
         _, protocol, block, capabilities, profile, slots, tcs, *rest = _IDENTITY.unpack(body)
-        window, contents, cycle, seq, device, svn, locked, _ = rest
+        window, contents, cycle, seq, device, svn, locked, started, _ = rest
         if protocol != PROTOCOL_VERSION:
             raise DeviceError(
                 f"the chip speaks version {protocol} of the link, this program version {PROTOCOL_VERSION}",
                 hint="use the version of fusequote that the chip was built with",
             )
-        if window == 0 or slots == 0 or tcs == 0 or cycle > max(LifeCycle):
+        if window == 0 or slots == 0 or tcs == 0 or cycle > max(LifeCycle) or started > max(Start):
             raise DeviceError(
-                "the chip's IDENTIFY contradicts docs/link.md 3.1: window, slots, TCS or life cycle",
+                "the chip's IDENTIFY contradicts docs/link.md 3.1: window, slots, TCS, life cycle or start",
                 hint=_NOT_OURS,
             )
         return cls(
@@ -96,6 +105,7 @@ class Identity:
             device_id=device,
             cpusvn=svn,
             booted_locked=bool(locked),
+            started=Start(started),
         )
 
     @property
@@ -142,6 +152,7 @@ class Identity:
             "max_contents": self.max_contents,
             "life_cycle": self.life_cycle.name.lower(),
             "booted_locked": self.booted_locked,
+            "started": self.started.name.lower(),
             "device_id": self.device_id.hex(),
             "cpusvn": self.cpusvn.hex(),
         }

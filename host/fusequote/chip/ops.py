@@ -22,12 +22,15 @@ class Op(IntEnum):
     IDENTIFY = 0x01
     CYCLES = 0x02
     RESET = 0x03
+    EVENT = 0x04
     FUSE_STATUS = 0x10
     FUSE_MANUFACTURE = 0x11
     FUSE_LOCK = 0x12
+    FUSE_RAISE_SVN = 0x13
     SET_LEPUBKEYHASH = 0x14
     SET_OWNEREPOCH = 0x15
     SLOT_INFO = 0x16
+    FUSE_SCRAP = 0x17
     ECREATE = 0x20
     EADD = 0x21
     EEXTEND = 0x22
@@ -39,6 +42,7 @@ class Op(IntEnum):
     EGETKEY = 0x28
     AEX = 0x29
     ERESUME = 0x2A
+    ECHALLENGE = 0x2B
     VERIFYREPORT = 0x30
 
 

@@ -36,6 +36,8 @@ class Status(IntEnum):
     BLOCK_NO_SLOT = 0x4012
     BLOCK_NO_TCS = 0x4013
     BLOCK_BOOT_FAILED = 0x4014
+    BLOCK_NO_GENERATION = 0x4015
+    BLOCK_ENTRY_PROOF = 0x4016
     FAULT_GP = 0x800D
     FAULT_PF = 0x800E
 
@@ -183,6 +185,15 @@ _MEANING: dict[int, tuple[str, str | None]] = {
         "the chip could not start: fuses unreadable or of another map version",
         "use a fuse file (or a chip) of this version",
     ),
+    Status.BLOCK_NO_GENERATION: (
+        "every CPUSVN generation of this chip's fuses is burnt",
+        "a chip can be raised seven times; after that there is no TCB recovery for it",
+    ),
+    Status.BLOCK_ENTRY_PROOF: (
+        "the signed entry does not allow this: no open challenge, another key, a bad signature, or a command that is "
+        "not the next one of its chain",
+        "ask for a challenge (ECHALLENGE) and enter anew with the holder's key; docs/link.md 3.4",
+    ),
     Status.FAULT_GP: ("general protection: an operand breaks a rule of this command", None),
     Status.FAULT_PF: (
         "page fault: there is no such enclave, page or TCS",
@@ -259,6 +270,30 @@ _AT: dict[tuple[int, int], tuple[str, str | None]] = {
     (Op.SET_OWNEREPOCH, Status.FAULT_GP): (
         "OWNEREPOCH was set in this boot already",
         "reset the chip first",
+    ),
+    (Op.ECHALLENGE, Status.FAULT_GP): (
+        "the enclave is not initialised, or its image names no entry key",
+        "an enclave without an entry key is entered without a proof",
+    ),
+    (Op.FUSE_RAISE_SVN, Status.SGX_INVALID_SIGNATURE): (
+        "the maker did not authorise this CPUSVN for this chip",
+        "fusequote maker raise-svn makes the MAC from the maker's record",
+    ),
+    (Op.FUSE_RAISE_SVN, Status.SGX_INVALID_CPUSVN): (
+        "not above the chip's CPUSVN: no component may go down, and one has to go up",
+        "FUSE_STATUS shows the CPUSVN that is burnt",
+    ),
+    (Op.FUSE_RAISE_SVN, Status.BLOCK_LIFE_CYCLE): (
+        "the chip has not booted as locked",
+        "a lock takes effect at the next reset",
+    ),
+    (Op.FUSE_SCRAP, Status.SGX_INVALID_SIGNATURE): (
+        "the maker did not authorise the end of this chip",
+        "fusequote maker scrap makes the MAC from the maker's record",
+    ),
+    (Op.FUSE_SCRAP, Status.BLOCK_LIFE_CYCLE): (
+        "the chip is blank, scrapped already, or locked and not yet booted so",
+        "FUSE_STATUS shows which",
     ),
     (Op.FUSE_MANUFACTURE, Status.FAULT_GP): (
         "root provisioning key or device id are all zero, reserved bytes or unknown options are set, or "
