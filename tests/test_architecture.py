@@ -28,7 +28,7 @@ FLOORS = {
     "exchange": BASE | {"arch", "relying", "verdict"},
     "ratls": BASE | {"arch", "relying", "verdict"},
 }
-TOP = {"chain", "api", "cli"}
+TOP = {"chain", "api", "story", "cli"}
 #: What the other packages may use of the host.
 FROM_SIM = {"errors", "home", "chip"}
 FROM_BOARDS = {"errors", "cli", "verdict"}  # cli, verdict: its bench is one of the CLI's entry points
