@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -20,12 +20,15 @@ HERE = Path(__file__).parent
 class Server:
     """A server that is ready. ``log`` is the file with its stderr."""
 
+    #: What its options are given to.
+    program: Sequence[str] = (sys.executable, str(HERE / "store_app.py"), "serve", "provisioning")
+
     def __init__(self, home: Home, *options: str, log: Path, environment: dict[str, str] | None = None):
         self.home, self.options, self.log, self._environment = home, options, log, environment or {}
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, str(HERE / "store_app.py"), "serve", "provisioning", *self.options]
+        command = [*self.program, *self.options]
         environment = {**os.environ, "FUSEQUOTE_HOME": str(self.home.root), **self._environment}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(

@@ -71,7 +71,7 @@ class Limits:
         self._max_body, self._seconds = settings.max_body, settings.request_seconds
         self._at_once, self._running = settings.requests_at_once, 0
         self._rate = RateLimit(settings.rate, settings.burst)
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in ALWAYS:
@@ -92,14 +92,20 @@ class Limits:
     async def _work(self, scope: MutableMapping[str, Any], exchange: _Exchange) -> None:
         self._running += 1
         self._metrics.running.inc()
-        task = asyncio.ensure_future(self._application(scope, exchange.receive, exchange.send))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._application(scope, exchange.receive, exchange.send))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        # One future and one timer: asyncio.wait and asyncio.timeout make several of each.
+        ended: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(self._seconds, _settle, ended, False)
+        task.add_done_callback(lambda task: self._ended(task, ended))
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._seconds)
+            done = await ended
         except asyncio.CancelledError:
             task.cancel()
             raise
+        finally:
+            timer.cancel()
         if done:
             # The application ends with an error when its request was cut off; that has been answered.
             if not exchange.answered:
@@ -109,15 +115,21 @@ class Limits:
         task.cancel()
         await exchange.answer(503, f"the request took longer than {self._seconds:g} s", retry=5, kind="timeout")
 
-    def _ended(self, task: asyncio.Future[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], ended: asyncio.Future[bool]) -> None:
         self._running -= 1
         self._metrics.running.dec()
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # seen; _work raises it when the client still waits
+        _settle(ended, True)
 
     def _refused(self, kind: str) -> None:
         self._metrics.refused.labels(kind).inc()
+
+
+def _settle(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)
 
 
 class _Exchange:

@@ -80,8 +80,8 @@ def serve(app: FastAPI, context: ServiceContext, ready: Callable[[dict[str, Any]
                 access_log=False,
                 server_header=False,
                 lifespan="off",
-                loop="asyncio",
-                http="h11",
+                loop="auto",  # uvloop where it is installed, else asyncio
+                http="h11",  # httptools writes header names in small letters; clients compare them as text
                 ws="none",
                 interface="asgi3",
                 ssl_context_factory=None if secure is None else lambda _config, _default: secure,
