@@ -26,7 +26,14 @@ from fusequote.platform.application import ApplicationEnclave
 from fusequote.platform.daemon_claim import check_free
 from fusequote.platform.entry import Enclave
 from fusequote.platform.epidblob import BLOB_SIZE, open_blob, public_text
-from fusequote.platform.images import pce_image, provisioning_image, quoting_image, signed_sample, with_debug
+from fusequote.platform.images import (
+    KeyedImage,
+    pce_image,
+    provisioning_image,
+    quoting_image,
+    signed_sample,
+    with_debug,
+)
 from fusequote.platform.pce import PCE_ISVSVN, PceProgram
 from fusequote.platform.provisioning import ProvisioningEnclave
 from fusequote.platform.provisioning_agent import provision_platform
@@ -217,7 +224,7 @@ class Platform:
             pages=image.page_count,
             mrenclave=launched.identity.mrenclave.hex(),
         )
-        return Enclave(launched)
+        return Enclave(launched, image.entry_key if isinstance(image, KeyedImage) else None)
 
     def remove(self, enclave: Enclave) -> None:
         """Take an enclave off the chip."""

@@ -33,7 +33,7 @@ def keyed_home(tmp_path_factory) -> Home:
     home = Home(tmp_path_factory.mktemp("keyed") / "home")
     signers = Signers(home)
     signers.provisioning_signers()
-    _ = signers.application
+    _ = signers.application, signers.entry
     Services(home).close()
     home.services_db.unlink()
     home.secret("spid", 16)

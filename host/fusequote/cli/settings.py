@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["CHIP_COMMANDS", "Settings", "add_options", "current", "use"]
 
 #: Commands that talk to a chip, and so take --chip.
-CHIP_COMMANDS = frozenset({"manufacture", "launch", "quote", "attest", "doctor", "chip"})
+CHIP_COMMANDS = frozenset({
+    "manufacture", "launch", "quote", "attest", "doctor", "chip", "fuses", "raise-svn", "scrap",
+})  # fmt: skip
 SIMULATED = ("sim", "model")
 
 

@@ -7,6 +7,7 @@ done before it is done: a plan. Whoever reads or owns the wire can neither add a
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,7 +30,6 @@ __all__ = ["EntryKey", "Planned", "SignedSession", "link_of", "planned_key", "pl
 _PAGE_MAGIC = b"FQ-EMUL-ENTRYKEY"
 _DOMAIN = b"FQ-EMUL-ENTRY\0\0\0"
 _ANY_TICKET = Ticket(bytes(TICKET_SIZE))
-_LAST = bytes(LINK_SIZE)
 #: How often an entry is begun anew because the wire lost the answer to an EGETKEY.
 _TRIES = 16
 _READ_ONLY = 0x201
@@ -118,7 +118,8 @@ def link_of(command: Command) -> bytes:
 
 def chain_of(plan: Sequence[Planned]) -> list[bytes]:
     """The links of the commands, from the first to the last; the first is what a proof signs."""
-    links = [_LAST]
+    # Nothing comes after the last one; that it names a random link keeps an EEXIT from being guessed.
+    links = [secrets.token_bytes(LINK_SIZE)]
     for planned in reversed(plan):
         links.insert(0, link_of(planned(_ANY_TICKET, links[0])))
     return links

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fusequote.arch import KeyRequest, Report, ReportBody, TargetInfo
+from fusequote.enclave.entrykey import EntryKey, SignedSession
 from fusequote.enclave.load import EnclaveSession, LaunchedEnclave
 from fusequote.platform.refusals import chip_refusals
 
@@ -19,7 +20,7 @@ __all__ = ["Enclave", "Entered"]
 class Entered:
     """One entry into an enclave. Its leaves speak for that enclave until EEXIT, and for no other."""
 
-    session: EnclaveSession
+    session: EnclaveSession | SignedSession
 
     def report(self, target: TargetInfo, reportdata: bytes) -> Report:
         """EREPORT; ``reportdata`` is 64 bytes. Raises :class:`Refused` (report.fault) for a bad TARGETINFO."""
@@ -42,6 +43,8 @@ class Enclave:
     """An enclave that was launched. ``identity``: as the chip measured it, a REPORT body without REPORTDATA."""
 
     launched: LaunchedEnclave
+    #: Of an enclave that only its holder can enter; None for one that anybody can.
+    entry_key: EntryKey | None = None
 
     @property
     def identity(self) -> ReportBody:
@@ -58,6 +61,10 @@ class Enclave:
         """EENTER, and EEXIT whatever happens within. Raises :class:`Refused` (report.fault) when it cannot
         be.
         """
+        if self.entry_key is not None:
+            # Nothing of a plan may depend on an answer, so each command is a plan, and an entry, of its own.
+            yield Entered(SignedSession(self.launched, self.entry_key, self.launched.tcs[0]))
+            return
         with chip_refusals(), self.launched.enter() as session:
             yield Entered(session)
 

@@ -15,14 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import fusequote.epid
-from fusequote.arch import AttributeFlags
+from fusequote.arch import AttributeFlags, SigStruct
 from fusequote.enclave import MemoryImage, image_from_files, sample_image, sign_image
+from fusequote.enclave.entrykey import EntryKey
 from fusequote.platform.constants import Constants
 from fusequote.platform.pce import PCE_ISVPRODID, PCE_ISVSVN
 from fusequote.platform.signers import Signers
 
 __all__ = [
-    "AE_ISVPRODID", "AE_ISVSVN", "pce_image", "provisioning_image", "quoting_image", "signed_sample", "with_debug",
+    "AE_ISVPRODID", "AE_ISVSVN", "KeyedImage", "pce_image", "provisioning_image", "quoting_image", "signed_sample",
+    "with_debug",
 ]  # fmt: skip
 
 #: ISVPRODID and ISVSVN of Quoting and Provisioning Enclave: equal, for SEAL keys depend on both.
@@ -32,6 +34,26 @@ _HERE = Path(__file__).parent
 _EPID = Path(fusequote.epid.__file__).parent
 _SHARED = ("constants.py", "entry.py", "epidblob.py", "epidfiles.py", "protocol.py", "sealing.py")
 _PCE = ("pce.py", "entry.py", "protocol.py")
+
+
+class KeyedImage(MemoryImage):
+    """An image that names an entry key, and the key: who has the image here can also enter it."""
+
+    entry_key: EntryKey
+
+    @classmethod
+    def of(cls, image: MemoryImage, key: EntryKey) -> KeyedImage:
+        """``image`` with the key's page behind its last one, unsigned."""
+        keyed = key.named_in(image)
+        made = cls(keyed.name, keyed.secs, list(keyed.operations()))
+        made.entry_key = key
+        return made
+
+    def signed(self, sigstruct: SigStruct) -> KeyedImage:
+        """The same image with its SIGSTRUCT."""
+        made = KeyedImage(self.name, self.secs, list(self.operations()), sigstruct)
+        made.entry_key = self.entry_key
+        return made
 
 
 @functools.cache
@@ -54,7 +76,7 @@ def _architectural(
     name: str, own: tuple[str, ...], attributes: AttributeFlags, constants: Constants, signers: Signers
 ) -> MemoryImage:
     files = {**_sources(own), "service-keys.bin": constants.to_bytes()}
-    image = image_from_files(name, files, attributes=attributes)
+    image = KeyedImage.of(image_from_files(name, files, attributes=attributes), signers.entry)
     # DEBUG is under the mask: an architectural enclave never runs with its memory open.
     sigstruct = sign_image(image, signers.architectural, isvprodid=AE_ISVPRODID, isvsvn=AE_ISVSVN, allow_debug=False)
     return image.signed(sigstruct)
@@ -75,7 +97,8 @@ def provisioning_image(constants: Constants, signers: Signers) -> MemoryImage:
 def pce_image(signers: Signers, *, isvsvn: int = PCE_ISVSVN) -> MemoryImage:
     """The PCE, signed by its own signer, with PROVISIONKEY. It knows no key of the services."""
     attributes = AttributeFlags.MODE64BIT | AttributeFlags.PROVISIONKEY
-    image = image_from_files("fusequote emulated PCE", dict(_files(_PCE)), attributes=attributes)
+    plain = image_from_files("fusequote emulated PCE", dict(_files(_PCE)), attributes=attributes)
+    image = KeyedImage.of(plain, signers.entry)
     sigstruct = sign_image(image, signers.pce, isvprodid=PCE_ISVPRODID, isvsvn=isvsvn, allow_debug=False)
     return image.signed(sigstruct)
 

@@ -11,6 +11,7 @@ import hashlib
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from fusequote.enclave.entrykey import EntryKey
 from fusequote.home import Home
 
 __all__ = ["Signers", "mrsigner_of"]
@@ -41,6 +42,11 @@ class Signers:
     def pce(self) -> rsa.RSAPrivateKey:
         """Signs the PCE; its MRSIGNER is provisioning signer 1 in the fuses."""
         return self._home.rsa_key("enclave-pce", 3072, exponent=3)
+
+    @property
+    def entry(self) -> EntryKey:
+        """Enters the architectural enclaves; its hash is measured with them."""
+        return EntryKey(self._home.rsa_key("enclave-entry", 3072, exponent=3))
 
     def provisioning_signers(self) -> tuple[bytes, bytes]:
         """The two MRSIGNERs that may have PROVISIONKEY, as they are burnt."""
