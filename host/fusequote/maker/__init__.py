@@ -1,4 +1,4 @@
-"""The maker of chips: burns fuses once, locks them, keeps a record of what only it may know; raises and scraps them later."""
+"""The maker of chips: burns and locks fuses, keeps what only it may know, raises CPUSVN and scraps chips later."""
 
 from fusequote.maker.manufacture import Manufactured, manufacture, unfinished
 from fusequote.maker.records import DeviceRecord, RecordBook
