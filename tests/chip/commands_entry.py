@@ -41,7 +41,7 @@ class EntryBuilder(KeyBuilder):
         if self._chance(0.3):
             op, after = command
             cut = after[:-32]
-            others = [(op, self._flip(after)), (op, cut), (op, cut + bytes(32)), (ops.EEXIT, after[-32:])]
+            others = [(op, self._flip(after)), (op, cut), (op, cut + bytes(32)), *[(ops.EEXIT, after[-32:])] * 2]
             others += thread.plan[1:2]
             command = self.rng.choice([*others, thread.sent] if thread.sent else others)
         op, after = command
@@ -70,7 +70,7 @@ class EntryBuilder(KeyBuilder):
         message = proof_message(op, enclave.handle[1:], linaddr, nonce, enclave.mrenclave, chain)
         if self._chance(0.06):
             message = self._flip(message)
-        bad = self._chance(0.22)
+        bad = self._chance(0.3 if op == ops.ERESUME else 0.2)
         numbers = forged(rng.choice(FORGERIES), rng, key, message) if bad else key.sign(message)
         self.shadow.plans[chain] = plan
         return chain + numbers.to_bytes()

@@ -19,7 +19,7 @@ COMMANDS = int(os.environ.get("FUSEQUOTE_COMMANDS", "3000"))
 SEEDS = [f"differential {i}" for i in range(STREAMS - 1)] + [os.environ.get("FUSEQUOTE_SEED", "")]
 
 #: The long run: chips that live long, chips that are scrapped soon, and chips that cannot boot; 100,000 commands.
-LONG, LONG_COMMANDS = 9, 8000
+LONG, LONG_COMMANDS = 10, 8000
 BRIEF, BRIEF_COMMANDS = 115, 300
 UNREADABLE, UNREADABLE_COMMANDS = 1, 110 * len(NUMBERED)
 #: What the link answers for any command alike; 100 of each for each command are not asked for.
