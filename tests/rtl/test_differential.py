@@ -21,7 +21,7 @@ SEEDS = [f"differential {i}" for i in range(STREAMS - 1)] + [os.environ.get("FUS
 #: The long run: chips that live long, chips that are scrapped soon, and chips that cannot boot; 100,000 commands.
 LONG, LONG_COMMANDS = 10, 8000
 BRIEF, BRIEF_COMMANDS = 115, 300
-UNREADABLE, UNREADABLE_COMMANDS = 1, 110 * len(NUMBERED)
+UNREADABLE_COMMANDS = 160 * len(NUMBERED)
 #: What the link answers for any command alike; 100 of each for each command are not asked for.
 OF_THE_LINK = {"LINK_OUT_OF_SEQUENCE", "LINK_ANSWER_GONE", "LINK_BAD_FRAME", "LINK_TOO_LONG"}
 
