@@ -180,6 +180,8 @@ def test_workers():
         assert pool.submit(double, 21).result(60) == 42
         with pytest.raises(WorkerLost):
             pool.submit(die).result(60)
+        # The one thread of the pool reports a lost worker before it takes the next job.
+        assert pool.submit(double, 1).result(60) == 2
         assert len(lost) == 2, "the job was tried twice"
         assert pool.submit(double, 1).result(60) == 2
         refused = pool.submit(complain, "refused").exception(60)
