@@ -147,3 +147,26 @@ def test_the_search_finds_what_is_there():
             assert_gone(bench, chains(0xFF)[3])
 
     BlockBench(bytes(locked_fuses())).run(scenario)
+
+
+def test_what_the_maker_authorises_leaves_nothing_and_takes_the_same_time():
+    """FUSE_RAISE_SVN with wrong MACs: the right one is made inside and stays there, and where a MAC is wrong does not
+    show in time. The maker's key is in its slot of the key box, once, and nowhere else."""
+    async def scenario(bench):
+        maker = cmac(RPK, b"FQ-MAKER".ljust(16, b"\0"))
+        right = cmac(maker, b"FQ-RAISE-SVN".ljust(16, b"\0") + DEVICE_ID + LAST_CPUSVN)
+        cycles = set()
+        for seq, wrong_at in enumerate((0, 7, 15), 1):
+            mac = bytearray(right)
+            mac[wrong_at] ^= 1 << wrong_at % 8
+            assert await bench.ask(bytes([0x13, seq]) + LAST_CPUSVN + mac) == bytes([0x93, seq, 8, 0])
+            cycles.add((await bench.ask(bytes([0x02, 0])))[4:])
+            assert_gone(bench, right, RPK, RSK)
+            assert_scratch_is_clean(bench, kept=bytes([0x93, seq, 8, 0]))
+            assert sum(memory.count(maker) for memory in bench.memories()) == 1
+        assert len(cycles) == 1
+        # The right MAC, of a CPUSVN that is not above the current one: refused later, and as clean.
+        assert await bench.ask(bytes([0x13, 4]) + LAST_CPUSVN + right) == bytes([0x93, 4, 0x20, 0])
+        assert_gone(bench, right, RPK, RSK)
+
+    BlockBench(bytes(locked_fuses())).run(scenario)

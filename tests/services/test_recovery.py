@@ -9,10 +9,11 @@ from chain_world import DATA, SPID, chip_url, refused
 from fusequote.arch import GroupFlags, PlatformInfoBlob, SignType, TcbFlags
 from fusequote.arch.provision import PlatformInfo
 from fusequote.chain import Platform, ReportedEnclave
+from fusequote.chip import SgxError
 from fusequote.errors import Refused, UsageError
 from fusequote.maker import RecordBook
+from fusequote.maker.authorise import raise_svn_mac
 from fusequote.platform.epidblob import open_blob
-from fusequote.platform.protocol import cmac
 from fusequote.platform.updates import Advice, PlatformInfoError, advice_of
 from fusequote.services.attestation_operator import Operator
 from fusequote.services.attestation_subscriptions import Subscriptions
@@ -20,8 +21,6 @@ from fusequote.verdict import Reason
 
 OTHER_SPID = b"another SPID 16b"
 OLD, NEW = bytes([1]) * 16, bytes([2]) * 16
-#: FUSE_RAISE_SVN: CPUSVN 16, MAC 16 (docs/link.md 3.5).
-FUSE_RAISE_SVN = 0x13
 
 
 class Fleet:
@@ -48,11 +47,10 @@ class Fleet:
         platform = self.open.pop(name)
         if not others:
             raise AssertionError("another platform has to keep the services open")
-        root = RecordBook(self.home).load(platform.device_id).root_provisioning_key
-        maker = cmac(root, b"FQ-MAKER" + bytes(8))
-        authorised = cmac(maker, b"FQ-RAISE-SVN" + bytes(4) + platform.device_id + cpusvn)
-        assert platform.chip.raw(FUSE_RAISE_SVN, cpusvn + bytes(16))[0] != 0  # not without the maker
-        assert platform.chip.raw(FUSE_RAISE_SVN, cpusvn + authorised) == (0, b"")
+        record = RecordBook(self.home).load(platform.device_id)
+        with pytest.raises(SgxError, match="SGX_INVALID_SIGNATURE"):
+            platform.chip.fuse_raise_svn(cpusvn, bytes(16))  # not without the maker
+        platform.chip.fuse_raise_svn(cpusvn, raise_svn_mac(record, cpusvn))
         platform.close()
         return self.start(name)
 

@@ -14,24 +14,27 @@ from cryptography import x509
 
 from fusequote.arch import SignType
 from fusequote.chain import Platform, ReportedEnclave
+from fusequote.chip import Chip, SgxError, Status
 from fusequote.maker import RecordBook
+from fusequote.maker.authorise import raise_svn_mac
 from fusequote.platform.application import ApplicationEnclave
 from fusequote.platform.epidblob import open_blob
-from fusequote.platform.protocol import cmac
 from fusequote.relying import Policy, appraise
 from fusequote.relying.service import RemoteService
 from fusequote.story.transcript import StoryFailed, Transcript, short
 
-__all__ = ["FUSE_RAISE_SVN", "Member", "Operator", "Provider"]
-
-#: CPUSVN 16, MAC 16 (docs/link.md 3.5).
-FUSE_RAISE_SVN = 0x13
+__all__ = ["Member", "Operator", "Provider"]
 
 
-def _authorised(root_provisioning_key: bytes, device_id: bytes, cpusvn: bytes) -> bytes:
-    """The maker's MAC, 16 bytes, that lets one chip go up to ``cpusvn`` (docs/link.md 3.5)."""
-    maker = cmac(root_provisioning_key, b"FQ-MAKER" + bytes(8))
-    return cmac(maker, b"FQ-RAISE-SVN" + bytes(4) + device_id + cpusvn)
+def _raises(chip: Chip, cpusvn: bytes, mac: bytes) -> bool:
+    """Whether the chip takes a new CPUSVN under this MAC."""
+    try:
+        chip.fuse_raise_svn(cpusvn, mac)
+    except SgxError as error:
+        if error.status != Status.SGX_INVALID_SIGNATURE:
+            raise
+        return False
+    return True
 
 
 class Member:
@@ -82,14 +85,13 @@ class Member:
         """TCB recovery on the chip: the maker authorises it, nobody else can, and it counts from the next power-on."""
         platform, told = self.platform, self._told
         record = RecordBook(platform.home).load(platform.device_id)
-        status, _ = platform.chip.raw(FUSE_RAISE_SVN, cpusvn + secrets.token_bytes(16))
+        done = _raises(platform.chip, cpusvn, secrets.token_bytes(16))
         told.sent("somebody", f"{self.name}'s chip", f"FUSE_RAISE_SVN to {short(cpusvn)}, not from the maker", 32)
-        told.check("the chip does that without the maker", status == 0, False)
+        told.check("the chip does that without the maker", done, False)
         told.refusals += 1
-        mac = _authorised(record.root_provisioning_key, platform.device_id, cpusvn)
-        status, _ = platform.chip.raw(FUSE_RAISE_SVN, cpusvn + mac)
+        done = _raises(platform.chip, cpusvn, raise_svn_mac(record, cpusvn))
         told.sent("maker", f"{self.name}'s chip", f"FUSE_RAISE_SVN to {short(cpusvn)}", 32)
-        told.check("status of the chip", status, 0)
+        told.check("the chip does that for the maker", done, True)
         self.end_application()
         platform.close()
         told.note(f"{self.name}'s power goes off and on")
