@@ -80,7 +80,7 @@ def test_a_locked_chip_of_another_maker_is_booted(home, monkeypatch, chip):
         lepubkeyhash=HASH,
     )
     chip.fuse_lock()
-    monkeypatch.setattr("fusequote.chain.open_chip", lambda url, trace: chip)
+    monkeypatch.setattr("fusequote.chain.machine.open_chip", lambda url, trace: chip)
     platform = Platform(home=home)
     platform.ensure_manufactured()
     assert platform.chip.identify().booted_locked and not RecordBook(home).devices()

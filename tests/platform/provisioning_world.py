@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from chain_world import Ready
+import pytest
+from chain_world import Ready, make_ready
+from fusequote.arch import Psvn
 from fusequote.arch.provision import PlatformInfo
 from fusequote.platform.endpoint import select_endpoint
+from fusequote.platform.epidblob import open_blob
 from fusequote.platform.images import pce_image, provisioning_image
 from fusequote.platform.operator import operator_of
 from fusequote.platform.pce import PceProgram
+from fusequote.platform.protocol import ppid_of, provision_request
 from fusequote.platform.provisioning import ProvisioningEnclave
 from fusequote.platform.provisioning_agent import ProvisioningAgent
 from fusequote.platform.signers import Signers
@@ -108,3 +112,35 @@ def lying_about(level: PlatformInfo) -> type[ProvisioningAgent]:
             return super()._join(tx, asked, content.replace(equivalent=own), nonce)
 
     return Liar
+
+
+@pytest.fixture
+def made(home):
+    """A platform of its own: these tests change the store."""
+    ready = make_ready(home)
+    yield ready
+    ready.platform.close()
+
+
+@pytest.fixture
+def ends(made):
+    """Its two provisioning enclaves, launched in the place of the Quoting Enclave, and the server."""
+    made.platform.remove(made.platform.quoting_enclave.enclave)
+    del made.platform.quoting_enclave
+    yield from open_ends(made)
+
+
+@pytest.fixture
+def fresh(ends: Ends) -> Ends:
+    """A chip that the server has given no key yet."""
+    ends.forget()
+    return ends
+
+
+def secret_of(ends: Ends, blob: bytes):
+    return open_blob(ends.pve.enclave, blob)[0]
+
+
+def ppid_of_pce(ends: Ends) -> bytes:
+    with ends.pce.enclave.entered() as inside:
+        return ppid_of(inside.key(provision_request(Psvn())))

@@ -7,15 +7,11 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fusequote.cli.settings import current
-
-if TYPE_CHECKING:
-    from fusequote.api import Platform
-    from fusequote.arch import Psvn
 
 
 def command(
@@ -47,7 +43,6 @@ def command(
     from fusequote.platform.daemon_claim import claim
     from fusequote.platform.daemon_slots import Broker
     from fusequote.platform.daemon_turns import SharedChip, Turns
-    from fusequote.platform.epidblob import public_text
 
     settings = current()
     if chip is not None:
@@ -63,13 +58,7 @@ def command(
         platform.chip = SharedChip(device, turns)
         target = platform.quoting_enclave.target_info
         broker = Broker(device, turns, own=1, lease=lease)
-        calls = Calls(
-            platform,
-            platform.services.constants,
-            current=lambda: _tcb_of(platform),
-            issued=lambda: public_text(home.read(platform.blob_path)).psvn,
-            make_room=broker.make_room,
-        )
+        calls = Calls(platform, platform.services.constants, make_room=broker.make_room)
         daemon = Daemon(
             path,
             device,
@@ -92,13 +81,6 @@ def command(
         print(json.dumps(ready), flush=True)
         daemon.serve()
     return 0
-
-
-def _tcb_of(platform: Platform) -> Psvn:
-    from fusequote.arch import Psvn
-
-    own = platform.quoting_enclave.enclave.identity
-    return Psvn(cpusvn=own.cpusvn, isvsvn=own.isvsvn)
 
 
 def _log(line: str) -> None:

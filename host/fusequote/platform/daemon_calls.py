@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fusequote.arch import GroupFlags, PlatformInfoBlob, Psvn, Report, SignType, TargetInfo
+from fusequote.arch import PlatformInfoBlob, Report, SignType, TargetInfo
 from fusequote.arch.epid import SgxSigRl
 from fusequote.arch.quote import quote_size
 from fusequote.errors import FormatError
@@ -40,6 +40,9 @@ class QuoteService(Protocol):
 
     def provision(self, *, rekey: bool = False) -> None:
         """Get a key, or another one."""
+
+    def is_updated(self) -> bool:
+        """Whether the TCB is above the one that the key is for."""
 
     def gid(self) -> bytes:
         """The EPID group, 4 bytes big-endian."""
@@ -88,21 +91,11 @@ def calc_quote_size(sigrl: bytes) -> int:
 class Calls:
     """The calls, for many threads: the Quoting Enclave has one entry, so one of them runs at a time, in turns.
 
-    ``constants`` are the services' keys. ``current`` tells the TCB as it is now, ``issued`` the one that the EPID key
-    is for. ``make_room`` is asked for chip slots before provisioning.
+    ``constants`` are the services' keys. ``make_room`` is asked for chip slots before provisioning.
     """
 
-    def __init__(
-        self,
-        service: QuoteService,
-        constants: Constants,
-        *,
-        current: Callable[[], Psvn],
-        issued: Callable[[], Psvn],
-        make_room: Callable[[int], None],
-    ):
-        self._service, self._constants = service, constants
-        self._current, self._issued, self._make_room = current, issued, make_room
+    def __init__(self, service: QuoteService, constants: Constants, *, make_room: Callable[[int], None]):
+        self._service, self._constants, self._make_room = service, constants, make_room
         self._turns = Turns()
         self.quotes = 0
         self._count = threading.Lock()
@@ -160,12 +153,10 @@ class Calls:
         """
         with self._turns:
             advice = self._advice(blob)
-            old = PlatformInfoBlob.from_bytes(blob).group_flags & (GroupFlags.OUT_OF_DATE | GroupFlags.QE_REVOKED)
-            provision = advice.provision or (bool(old) and _newer(self._current(), self._issued()))
-            rekey = advice.rekey and not failed and not provision
-            if provision or rekey:
+            rekey = advice.rekey and not failed
+            if advice.provision or rekey:
                 self._provision(rekey=rekey)
-            return self._info(advice, provisioned=provision or rekey)
+            return self._info(advice, provisioned=advice.provision or rekey)
 
     def _provision(self, *, rekey: bool = False) -> None:
         self._make_room(2)  # Provisioning Enclave and PCE
@@ -174,13 +165,8 @@ class Calls:
     def _advice(self, blob: bytes) -> Advice:
         if len(blob) != PlatformInfoBlob.SIZE:
             raise PlatformError(PlatformCode.PARAMETER, f"platform info is {PlatformInfoBlob.SIZE} bytes")
-        return advice_of(blob.hex(), self._service.gid(), self._constants)
+        return advice_of(blob.hex(), self._service.gid(), self._constants, updated=self._service.is_updated())
 
     @staticmethod
     def _info(advice: Advice, *, provisioned: bool) -> UpdateInfo:
         return UpdateInfo(advice.microcode, advice.configuration, advice.software, provisioned)
-
-
-def _newer(now: Psvn, key: Psvn) -> bool:
-    pairs = [*zip(now.cpusvn, key.cpusvn, strict=True), (now.isvsvn, key.isvsvn)]
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)

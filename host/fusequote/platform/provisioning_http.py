@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from types import ModuleType
 
 from fusequote.arch.provmsg import RequestHeader, ResponseHeader, from_text, to_text
@@ -21,21 +22,22 @@ _BUSY = frozenset({429, 502, 503, 504})
 class HttpExchange:
     """One server's address; called with a whole request message it gives the whole response message.
 
+    ``tls``: what an HTTPS server is checked against, by default the system's authorities.
     Raises :class:`UsageError` for an address that is none, :class:`ServerUnreachable` when nothing of the protocol
     comes back, :class:`ServerTrouble` when the server has no time.
     """
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT):
+    def __init__(self, url: str, *, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None):
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no address of a provisioning server", hint="give http://HOST:PORT/")
-        self.url, self._timeout = url, timeout
+        self.url, self._timeout, self._verify = url, timeout, True if tls is None else tls
 
     def __call__(self, message: bytes) -> bytes:
         httpx = _httpx()
         headers = {"Content-Type": "text/plain", "Accept": "text/plain"}
         try:
             with (
-                httpx.Client(timeout=self._timeout, follow_redirects=False) as client,
+                httpx.Client(timeout=self._timeout, verify=self._verify, follow_redirects=False) as client,
                 client.stream("POST", self.url, content=to_text(message, RequestHeader), headers=headers) as response,
             ):
                 if response.status_code != 200:
@@ -67,9 +69,9 @@ class HttpExchange:
         )
 
 
-def connect_to(first: str | None, local: Exchange) -> Connect:
+def connect_to(first: str | None, local: Exchange, tls: ssl.SSLContext | None = None) -> Connect:
     """The way to servers: by HTTP, ``first`` being the one asked for addresses; without one all goes to ``local``."""
-    return (lambda url: local) if first is None else (lambda url: HttpExchange(url or first))
+    return (lambda url: local) if first is None else (lambda url: HttpExchange(url or first, tls=tls))
 
 
 def _httpx() -> ModuleType:

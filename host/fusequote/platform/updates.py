@@ -1,20 +1,20 @@
 """What a platform makes of a platformInfoBlob: update first, or get another key (remote attestation notes 3.3).
 
 The rules are those of ``sgx_report_attestation_status``: a platform whose group is out of date asks for another key
-when nothing of its own TCB is behind, and for a performance rekey when one is on offer to a group that is not out of
-date. Ours beside them: a platform of a revoked group asks for another key, too.
+when nothing of its own TCB is behind or it was updated since, and for a performance rekey when one is on offer to a
+group that is not out of date. Ours beside them: a platform of a revoked group asks for another key, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fusequote.arch import GroupFlags, PlatformInfoBlob, TcbFlags
+from fusequote.arch import GroupFlags, PlatformInfoBlob, Psvn, TcbFlags
 from fusequote.errors import FormatError
 from fusequote.platform.constants import Constants
 from fusequote.platform.epidfiles import ecdsa_verifies
 
-__all__ = ["Advice", "PlatformInfoError", "advice_of"]
+__all__ = ["Advice", "PlatformInfoError", "advice_of", "is_newer"]
 
 _BEHIND = TcbFlags.CPUSVN_OUT_OF_DATE | TcbFlags.QE_SVN_OUT_OF_DATE | TcbFlags.PCE_SVN_OUT_OF_DATE
 
@@ -40,10 +40,17 @@ class Advice:
     configuration: bool = False
 
 
-def advice_of(text: str, gid: bytes, constants: Constants, xeid: int = 0) -> Advice:
+def is_newer(now: Psvn, key: Psvn) -> bool:
+    """Whether a TCB is above another one: no component below, and one above."""
+    pairs = [*zip(now.cpusvn, key.cpusvn, strict=True), (now.isvsvn, key.isvsvn)]
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def advice_of(text: str, gid: bytes, constants: Constants, xeid: int = 0, *, updated: bool = False) -> Advice:
     """The advice in a report's platformInfoBlob (hexadecimal, with or without its TLV header).
 
-    ``gid`` (4 bytes) and ``xeid`` are those of the platform's own key. Raises :class:`PlatformInfoError`.
+    ``gid`` (4 bytes) and ``xeid`` are those of the platform's own key; ``updated``: the platform's TCB is above the one
+    that the key is for, as after an update that an older blob asked for. Raises :class:`PlatformInfoError`.
     """
     try:
         data = bytes.fromhex(text)
@@ -59,7 +66,7 @@ def advice_of(text: str, gid: bytes, constants: Constants, xeid: int = 0) -> Adv
     behind = bool(tcb & (_BEHIND | TcbFlags.CONFIGURATION_NEEDED))
     old = bool(group & (GroupFlags.OUT_OF_DATE | GroupFlags.QE_REVOKED))
     return Advice(
-        provision=old and not behind,
+        provision=old and (updated or not behind),
         rekey=not old and bool(group & GroupFlags.REKEY_AVAILABLE),
         microcode=bool(tcb & TcbFlags.CPUSVN_OUT_OF_DATE),
         software=bool(tcb & (TcbFlags.QE_SVN_OUT_OF_DATE | TcbFlags.PCE_SVN_OUT_OF_DATE)),
