@@ -31,7 +31,7 @@ FLOORS = {
 TOP = {"chain", "api", "story", "cli"}
 #: What the other packages may use of the host.
 FROM_SIM = {"errors", "home", "chip"}
-FROM_BOARDS = {"errors", "cli", "verdict"}  # cli, verdict: its bench is one of the CLI's entry points
+FROM_BOARDS = {"errors", "cli", "verdict", "chip"}  # cli, verdict: its benches are entry points; chip: serial lines
 
 
 def imports(path, package_parts):

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fusequote.chip.ports import KnownPort
 from fusequote.errors import DeviceError
 
 from .board import Board, boards
 
-__all__ = ["Found", "find", "one", "udev_rules"]
+__all__ = ["Found", "find", "known", "one", "udev_rules"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ def find(ports: Callable[[], Iterable[Any]] = _comports) -> list[Found]:
                 if _interface(port) in (None, usb.interface):
                     found.append(Found(board, port.device, port.serial_number, port.product or "", _usb_device(port)))
     return found
+
+
+def known() -> list[KnownPort]:
+    """The same for ``serial://``: an entry point of the group ``fusequote.ports``."""
+    return [KnownPort(each.port, each.board.name, each.board.title, each.board.baud, each.board.max_baud)
+            for each in find()]
 
 
 def one(board: Board, found: Iterable[Found]) -> Found:

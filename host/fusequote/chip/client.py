@@ -7,8 +7,9 @@ usable answer came in time.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
 from fusequote import arch
@@ -18,6 +19,8 @@ from fusequote.chip.handles import ENTRY_SIZE, HANDLE_SIZE, NONCE_SIZE, Entry, H
 from fusequote.chip.identity import FUSE_STATUS_SIZE, FuseStatus, Identity, LifeCycle
 from fusequote.chip.link import Done, Link
 from fusequote.chip.ops import Answer, Command, Op, is_numbered
+from fusequote.chip.pipelining import PIPELINED as PIPELINED
+from fusequote.chip.pipelining import only_pipelined, shaped
 from fusequote.chip.status import LinkError, Status, error_for
 from fusequote.chip.trace import Stats, Trace, TraceEvent, answer_text, request_text
 from fusequote.chip.transport import open_port
@@ -25,19 +28,14 @@ from fusequote.chip.watch import Patience
 from fusequote.chip.wire import Clock, Port, Wire
 from fusequote.errors import DeviceError, UsageError
 
-BAUDRATE = 115_200
 KEY_SIZE = 16
 SLOT_INFO_SIZE = 320
-#: Ops of which two may be under way: they answer nothing but yes, and EINIT's check of the measurement
-#: tells in the end whether all of them were done. (The answer to the first of two is lost for good when
-#: the wire damages it.)
-PIPELINED = frozenset({Op.EADD, Op.EEXTEND})
 #: How often a key is asked for again whose answer the wire lost.
 _KEY_TRIES = 16
 
 
 class PipelineResult(NamedTuple):
-    """``commands`` were run; of ``lost`` ones among them the link lost the answers."""
+    """``commands`` of the stream were run; ``lost`` answers were lost by the link."""
 
     commands: int
     lost: int
@@ -46,25 +44,27 @@ class PipelineResult(NamedTuple):
 def open_chip(
     url: str,
     *,
-    baudrate: int = BAUDRATE,
+    baudrate: int | None = None,
     timeout: float = Patience.command,
     first_timeout: float = Patience.first,
     retry_after: float = Patience.retry,
     trace: Trace | None = None,
 ) -> Chip:
-    """Open the chip at a pyserial URL: ``model://``, ``sim://``, ``/dev/ttyUSB0``, ``socket://host:port``, rfc2217.
+    """Open the chip at a pyserial URL: ``model://``, ``sim://``, ``/dev/ttyUSB0``, ``socket://host:port``, rfc2217;
+    or ``serial://``, the board that is plugged in, and ``replay:FILE``, a recording.
 
-    ``timeout``, ``first_timeout`` and ``retry_after`` are seconds: see
-    :class:`~fusequote.chip.watch.Patience`. ``trace`` is called after each command. Raises
-    :class:`UsageError` (unknown scheme or option), :class:`EnvironmentProblem` (missing extra, no
-    permission), :class:`LinkError` (no such port, in use, no answer), :class:`DeviceError` (something
+    ``baudrate``: None for the URL's, else the board's, else 115,200. ``timeout``, ``first_timeout`` and
+    ``retry_after`` are seconds: see :class:`~fusequote.chip.watch.Patience`. ``trace`` is called after each
+    command. Raises :class:`UsageError` (unknown scheme or option), :class:`EnvironmentProblem` (missing extra,
+    no permission), :class:`LinkError` (no such port, in use, no answer), :class:`DeviceError` (something
     answers, but no chip of this protocol).
     """
-    if baudrate <= 0 or min(timeout, first_timeout, retry_after) <= 0:
+    if (baudrate is not None and baudrate <= 0) or min(timeout, first_timeout, retry_after) <= 0:
         raise UsageError("baud rate and timeouts must be above 0")
     port, seconds_per_byte = open_port(url, baudrate)
     patience = Patience(timeout, first_timeout, retry_after)
-    return Chip(port, url=url, patience=patience, seconds_per_byte=seconds_per_byte, trace=trace)
+    return Chip(port, url=url, patience=patience, seconds_per_byte=seconds_per_byte, trace=trace,
+                clock=getattr(port, "clock", time.monotonic), first_echo=getattr(port, "first_echo", None))
 
 
 class Chip:
@@ -100,8 +100,12 @@ class Chip:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is None:
+            self.close()
+            return
+        with contextlib.suppress(DeviceError):  # what went wrong first is what has to be told
+            self.close()
 
     def __repr__(self) -> str:
         return f"Chip({self.url!r}, device {self.identity.device_id.hex()})"
@@ -294,29 +298,36 @@ class Chip:
         Ends at the first refusal and raises it; the command after it may have been run by then. When the
         wire loses an answer after the next command was sent, that answer is lost for good: the command
         was run, once, and whether it was refused only the measurement tells. ``window`` 1 loses none, and
-        waits for each answer; so does a trace that wants cycles.
+        waits for each answer; so does a trace that wants cycles. On a line with bit times pages are sent in
+        pieces that keep it busy (:mod:`fusequote.chip.pipelining`).
         """
-        count, lost = 0, 0
+        given, lost = 0, 0
         failed: DeviceError | None = None
 
         def deliver(done: Done) -> bool:
-            nonlocal count, lost, failed
+            nonlocal lost, failed
             self._account(done)
-            count += 1
             lost += done.answer is None
             if done.answer is not None and failed is None:
                 failed = _refusal(done.command, done.answer, 0)
             return failed is None
 
+        def taken() -> Iterator[Command]:
+            nonlocal given
+            for request in only_pipelined(requests):
+                given += 1
+                yield request
+
         if self._cycles_wanted:
-            for request in _only_pipelined(requests):
+            for request in taken():
                 self._body(request, self._exchange(request), 0)
-                count += 1
-            return PipelineResult(count, 0)
-        self._link.stream(_only_pipelined(requests), deliver, window=min(window, self.identity.window))
+            return PipelineResult(given, 0)
+        window = min(window, self.identity.window)
+        busy_line = window > 1 and self._wire.seconds_per_byte
+        self._link.stream(shaped(taken()) if busy_line else taken(), deliver, window=window)
         if failed is not None:
             raise failed
-        return PipelineResult(count, lost)
+        return PipelineResult(given, lost)
 
     def _answered(self, command: Command, size: int | None = None) -> bytes:
         return self._body(command, self._exchange(command), size)
@@ -351,15 +362,6 @@ class Chip:
             self.stats.cycles += cycles
         if self._trace is not None:
             self._trace(_event(done, cycles))
-
-
-def _only_pipelined(requests: Iterable[Command]) -> Iterable[Command]:
-    for request in requests:
-        if request.op not in PIPELINED:
-            raise UsageError(
-                f"{request.name} cannot be part of a stream", hint="only EADD and EEXTEND can"
-            )
-        yield request
 
 
 def _refusal(command: Command, answer: Answer, size: int | None) -> DeviceError | None:

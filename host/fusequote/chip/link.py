@@ -121,11 +121,12 @@ class Link:
             self._stats.naks += 1
         return event
 
-    @staticmethod
-    def _trouble(event: Answer | BadFrame | None, watch: Watch, *, others_are_late: bool) -> bool:
+    def _trouble(self, event: Answer | BadFrame | None, watch: Watch, *, others_are_late: bool) -> bool:
         """Whether to ask again now."""
         if event is None:
-            return watch.silence()
+            again = watch.silence()
+            self._wire.reset_line()
+            return again
         if others_are_late and isinstance(event, Answer) and not is_nak(event):
             return watch.foreign(event)
         return watch.damage(event)

@@ -1,7 +1,8 @@
 """From a URL to an open port: everything that pyserial opens, and what other packages add to it.
 
 Schemes of our own (``model://``, ``sim://``) are entry points of the group ``fusequote.chips``: the
-scheme's name and the package that holds pyserial's ``protocol_<scheme>`` module.
+scheme's name and the package that holds pyserial's ``protocol_<scheme>`` module. Two are answered here:
+``serial://`` (:mod:`fusequote.chip.ports`) and ``replay:FILE`` (:mod:`fusequote.chip.replay`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 
 import serial
 
+from fusequote.chip import ports, replay
+from fusequote.chip.recording import RecordingPort, current_recorder
 from fusequote.chip.status import LinkError
 from fusequote.chip.wire import Port
 from fusequote.errors import EnvironmentProblem, FusequoteError, UsageError
@@ -27,7 +30,7 @@ _BITS_PER_BYTE = 10
 #: Schemes that name a host and a port.
 _REMOTE = frozenset({"socket", "rfc2217"})
 #: Schemes behind which there is a real serial line.
-_SERIAL_LINES = frozenset({"", "rfc2217", "hwgrep", "spy", "alt"})
+_SERIAL_LINES = frozenset({"rfc2217", "hwgrep", "spy", "alt"})
 
 
 def schemes() -> list[str]:
@@ -35,23 +38,52 @@ def schemes() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def open_port(url: str, baudrate: int) -> tuple[Port, float]:
+def open_port(url: str, baudrate: int | None = None) -> tuple[Port, float]:
     """The open port and the seconds that a byte takes on its wire (0 where there are no bit times).
+
+    ``baudrate``: None for that of the URL, else of the board that is found there, else 115,200. While a
+    recording is made (:func:`fusequote.chip.recording.recording`) it has all that crosses the port.
 
     Raises :class:`UsageError` for a URL that nobody understands, :class:`EnvironmentProblem` for a
     missing extra or permission, :class:`LinkError` for a port that is not there or in use. What a
     scheme's own handler raises deliberately comes through.
     """
+    port, seconds_per_byte = _open(url, baudrate)
+    recorder = current_recorder()
+    if recorder is not None:
+        port = RecordingPort(port, seconds_per_byte, recorder)
+    return port, seconds_per_byte
+
+
+def _open(url: str, baudrate: int | None) -> tuple[Port, float]:
+    if replay.is_replay(url):
+        played = replay.open_replay(url)
+        return played, played.seconds_per_byte
     scheme = _scheme(url)
     _check_address(scheme, url)
+    if scheme in ("", "serial"):
+        line = ports.resolve(url, baudrate)
+        port = _open_url("", line.device, line.baud, url)
+        try:
+            ports.set_up(port, line)
+        except FusequoteError:
+            port.close()
+            raise
+        return port, _BITS_PER_BYTE / line.baud
     _load_handler(scheme, url)
+    baudrate = baudrate or ports.BAUDRATE
+    port = _open_url(scheme, url, baudrate, url)
+    return port, getattr(port, "seconds_per_byte", _BITS_PER_BYTE / baudrate if scheme in _SERIAL_LINES else 0.0)
+
+
+def _open_url(scheme: str, place: str, baudrate: int, url: str) -> Port:
     options: dict[str, object] = {"baudrate": baudrate, "timeout": POLL}
     if scheme != "rfc2217":  # its handler refuses the option; its socket has a timeout of its own
         options["write_timeout"] = WRITE_TIMEOUT
     if not scheme:
         options["exclusive"] = True  # two clients on one line would answer for each other
     try:
-        port = serial.serial_for_url(url, **options)
+        return serial.serial_for_url(place, **options)
     except FusequoteError:
         raise
     except serial.SerialException as error:
@@ -59,8 +91,10 @@ def open_port(url: str, baudrate: int) -> tuple[Port, float]:
     except OSError as error:
         raise _cannot_open(url, error) from error
     except ValueError as error:
+        if "baud" in str(error):
+            raise UsageError(f"{url}: the port cannot do {baudrate:,} baud",
+                             hint="give a rate that its bridge does: serial://DEVICE?baud=RATE") from error
         raise UsageError(f"{url}: {error}", hint=_examples()) from error
-    return port, _BITS_PER_BYTE / baudrate if scheme in _SERIAL_LINES else 0.0
 
 
 def _scheme(url: str) -> str:
@@ -115,6 +149,5 @@ def _cannot_open(url: str, error: OSError) -> FusequoteError:
 
 def _examples() -> str:
     known = [f"{scheme}://" for scheme in schemes()]
-    return "a chip is given as " + ", ".join(
-        [*known, "/dev/ttyUSB0", "socket://host:port", "rfc2217://host:port"]
-    )
+    places = ("serial:///dev/ttyUSB0?baud=3000000", "/dev/ttyUSB0", "socket://host:port", "rfc2217://host:port")
+    return "a chip is given as " + ", ".join([*known, *places, "replay:FILE"])

@@ -81,6 +81,12 @@ class Wire:
             self._inbox.extend(_parse(frame) for frame in self._decoder.feed(data))
         return self._inbox.popleft()
 
+    def reset_line(self) -> None:
+        """A break, where the port can send one: the chip drops what it has half received."""
+        reset = getattr(self._port, "reset_line", None)
+        if reset is not None:
+            reset()
+
     def close(self) -> None:
         """Close the port. A second time does nothing."""
         self._port.close()

@@ -1,10 +1,11 @@
-"""The options that every command takes, before or behind its name: --json, --home, --chip, --debug."""
+"""The options that every command takes, before or behind its name: --json, --home, --chip, --record, --debug."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ __all__ = ["CHIP_COMMANDS", "Settings", "add_options", "current", "use"]
 
 #: Commands that talk to a chip, and so take --chip.
 CHIP_COMMANDS = frozenset({
-    "manufacture", "launch", "quote", "attest", "doctor", "chip", "fuses", "raise-svn", "scrap",
+    "manufacture", "launch", "quote", "attest", "doctor", "chip", "fuses", "raise-svn", "scrap", "selftest",
 })  # fmt: skip
 SIMULATED = ("sim", "model")
 
@@ -100,6 +101,15 @@ def _setter(name: str) -> Any:
     return set_value
 
 
+def _record(ctx: typer.Context, value: Path | None) -> Path | None:
+    """Record from here on, until the command has ended."""
+    if value is not None:
+        from fusequote.chip.recording import recording
+
+        ctx.find_root().with_resource(recording(value))
+    return value
+
+
 def _common(
     json: Annotated[
         bool,
@@ -115,7 +125,12 @@ def _common(
         str | None,
         typer.Option("--chip", metavar="URL", callback=_setter("chip"), expose_value=False,
                      help="sim:// (default: the RTL, simulated), model:// (the reference model, needs no compiler), "
-                     "/dev/ttyUSB0, socket://host:port."),
+                     "serial:// (the board that is plugged in), /dev/ttyUSB0, socket://host:port, replay:FILE."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", callback=_record, expose_value=False,
+                     help="Keep all that crosses the link to the chip, keys included; replay:FILE plays it back."),
     ] = None,
     debug: Annotated[
         bool,
@@ -129,7 +144,7 @@ def _common(
 def add_options(command: Any, *, everything: bool = False) -> Any:
     """Give ``command``, or every command of a group, the common options that it has not got itself.
 
-    ``everything`` adds --chip whether the command talks to a chip or not.
+    ``everything`` adds --chip and --record whether the command talks to a chip or not.
     """
     if hasattr(command, "commands"):
         command.no_args_is_help = False  # help in place of a result would be taken for one
@@ -139,6 +154,7 @@ def add_options(command: Any, *, everything: bool = False) -> Any:
     application = typer.Typer(add_completion=False)
     application.command()(_common)
     for option in typer.main.get_command(application).params:
-        if taken.isdisjoint(option.opts) and (everything or option.name != "chip" or command.name in CHIP_COMMANDS):
+        of_chip = option.name in ("chip", "record")
+        if taken.isdisjoint(option.opts) and (everything or not of_chip or command.name in CHIP_COMMANDS):
             command.params.append(option)
     return command
