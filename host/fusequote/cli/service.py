@@ -1,4 +1,4 @@
-"""Operate the attestation service: TCB statuses, revocation, lists, subscriptions, keys.
+"""Operate the services: groups and devices, TCB statuses, revocation, lists, subscriptions, keys.
 
 The commands work on the store itself, of the home folder or of the settings; running servers follow at once.
 """
@@ -10,11 +10,12 @@ import binascii
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fusequote.cli.settings import current
+from fusequote.cli import service_groups
+from fusequote.cli.operating import Store, opened, show, show_all
 from fusequote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,16 +30,17 @@ _QUOTE_LIMIT, _KEY_LIMIT = 1 << 24, 4096
 app = typer.Typer(add_completion=False)
 revoke = typer.Typer(add_completion=False)
 app.add_typer(revoke, name="revoke")
+app.add_typer(service_groups.group, name="group")
+app.add_typer(service_groups.device, name="device")
 
 Gid = Annotated[str, typer.Argument(help="EPID group, 8 hex digits, big-endian.")]
 Spid = Annotated[str, typer.Argument(help="SPID, 32 hex digits.")]
-Store = Annotated[str | None, typer.Option(metavar="URL", help="The store. Default: the settings', else services.db.")]
 QuoteFile = Annotated[Path, typer.Argument(help="A QUOTE, as `fusequote quote --out` writes it.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Operate the attestation service: TCB statuses, revocation, lists, subscriptions, keys."""
+    """Operate the services: groups and devices, TCB statuses, revocation, lists, subscriptions, keys."""
 
 
 @revoke.callback()
@@ -50,46 +52,9 @@ def _revoke_group() -> None:
 def _opened(store: str | None) -> Iterator[tuple[Operator, Subscriptions]]:
     from fusequote.services.attestation_operator import Operator
     from fusequote.services.attestation_subscriptions import Subscriptions
-    from fusequote.services.http.attestation import Settings
-    from fusequote.services.http.settings import load_settings
-    from fusequote.services.services import Services
 
-    home = current().home
-    settings = load_settings(Settings, "attestation", home, options={"store": store})
-    with Services(home, settings.store_url) as services:
+    with opened(store) as services:
         yield Operator(services.registry, services.keys), Subscriptions(services.store)
-
-
-def _show(command: str, facts: dict[str, Any]) -> int:
-    from fusequote.cli.output import show_result
-    from fusequote.verdict import ResultDocument
-
-    flat = {name: _flat(value) for name, value in facts.items()}
-    return show_result(ResultDocument(f"service {command}", flat), current())
-
-
-def _show_all(command: str, documents: list[dict[str, Any]], *names: str) -> int:
-    """Several documents; the values of ``names`` say which one it is."""
-    if current().json:
-        facts = {
-            ".".join((*(str(document[part]) for part in names), name)): value
-            for document in documents
-            for name, value in document.items()
-            if name not in names
-        }
-        return _show(command, facts)
-    from fusequote.cli.output import table
-
-    head = list(documents[0]) if documents else list(names)
-    shown = [[("no", "yes")[v] if isinstance(v, bool) else str(_flat(v)) for v in d.values()] for d in documents]
-    table(command, [name.replace("_", " ") for name in head], shown)
-    return 0
-
-
-def _flat(value: Any) -> str | int | bool:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return "" if value is None else value
 
 
 def _bytes(name: str, text: str, size: int) -> bytes:
@@ -110,7 +75,7 @@ def groups(store: Store = None) -> int:
     from fusequote.services.attestation_describe import group_document
 
     with _opened(store) as (operator, _):
-        return _show_all("groups", [group_document(state) for state in operator.groups()], "gid")
+        return show_all("groups", [group_document(state) for state in operator.groups()], "gid")
 
 
 @app.command()
@@ -145,7 +110,7 @@ def tcb(
             joins=joins,
             advisory_ids=[] if no_advisories else advisory or None,
         )
-    return _show("tcb", group_document(state))
+    return show("tcb", group_document(state))
 
 
 @revoke.command("group")
@@ -159,7 +124,7 @@ def revoke_group(
 
     number = _bytes("the group", gid, 4)
     with _opened(store) as (operator, _):
-        return _show("revoke group", group_document(operator.revoke_group(number, reason)))
+        return show("revoke group", group_document(operator.revoke_group(number, reason)))
 
 
 @revoke.command("key")
@@ -171,7 +136,7 @@ def revoke_key(
 
     data = _read(key, "a member's key", _KEY_LIMIT)
     with _opened(store) as (operator, _):
-        return _show("revoke key", list_document(operator.revoke_key(data)))
+        return show("revoke key", list_document(operator.revoke_key(data)))
 
 
 @revoke.command("signature")
@@ -181,7 +146,7 @@ def revoke_signature(quote: QuoteFile, store: Store = None) -> int:
 
     data = _read(quote, "a quote", _QUOTE_LIMIT)
     with _opened(store) as (operator, _):
-        return _show("revoke signature", list_document(operator.revoke_signature(data)))
+        return show("revoke signature", list_document(operator.revoke_signature(data)))
 
 
 @app.command("shut-out")
@@ -200,7 +165,7 @@ def shut_out(
     if quote is not None and (gid, spid, pseudonym) == (None, None, None):
         data = _read(quote, "a quote", _QUOTE_LIMIT)
         with _opened(store) as (operator, _):
-            return _show("shut-out", list_document(operator.shut_out(data)))
+            return show("shut-out", list_document(operator.shut_out(data)))
     if quote is not None or gid is None or spid is None or pseudonym is None:
         raise UsageError("give a quote, or --gid, --spid and --pseudonym")
     group, provider = _bytes("--gid", gid, 4), _bytes("--spid", spid, 16)
@@ -209,7 +174,7 @@ def shut_out(
     except (binascii.Error, ValueError):
         raise UsageError("--pseudonym is not base64") from None
     with _opened(store) as (operator, _):
-        return _show("shut-out", list_document(operator.shut_out_pseudonym(group, provider, name)))
+        return show("shut-out", list_document(operator.shut_out_pseudonym(group, provider, name)))
 
 
 @app.command()
@@ -218,7 +183,7 @@ def lists(store: Store = None) -> int:
     from fusequote.services.attestation_describe import list_document
 
     with _opened(store) as (operator, _):
-        return _show_all("lists", [list_document(state) for state in operator.verifier_lists()], "spid", "gid")
+        return show_all("lists", [list_document(state) for state in operator.verifier_lists()], "spid", "gid")
 
 
 @app.command()
@@ -239,7 +204,7 @@ def publish(
     with _opened(store) as (operator, _):
         data = operator.publish(ListKind(kind), number)
     write_output(out, data)
-    return _show("publish", {"list": kind, "file": str(out), "bytes": len(data)})
+    return show("publish", {"list": kind, "file": str(out), "bytes": len(data)})
 
 
 @app.command()
@@ -255,7 +220,7 @@ def subscribe(
     wanted = None if spid is None else _bytes("--spid", spid, 16)
     with _opened(store) as (_, subscriptions):
         made, primary, secondary = subscriptions.create(name, linkable=linkable, spid=wanted)
-    return _show("subscribe", subscriber_document(made) | {"primary": primary, "secondary": secondary})
+    return show("subscribe", subscriber_document(made) | {"primary": primary, "secondary": secondary})
 
 
 @app.command("subscriptions")
@@ -264,7 +229,7 @@ def list_subscriptions(store: Store = None) -> int:
     from fusequote.services.attestation_describe import subscriber_document
 
     with _opened(store) as (_, subscriptions):
-        return _show_all("subscriptions", [subscriber_document(one) for one in subscriptions.all()], "spid")
+        return show_all("subscriptions", [subscriber_document(one) for one in subscriptions.all()], "spid")
 
 
 @app.command("renew-key")
@@ -281,7 +246,7 @@ def renew_key(
     provider = _bytes("the SPID", spid, 16)
     with _opened(store) as (_, subscriptions):
         key = subscriptions.renew_key(provider, KeySlot(slot))
-    return _show("renew-key", {"spid": provider.hex(), slot: key})
+    return show("renew-key", {"spid": provider.hex(), slot: key})
 
 
 @app.command()
@@ -295,7 +260,7 @@ def unsubscribe(
 
     provider = _bytes("the SPID", spid, 16)
     with _opened(store) as (_, subscriptions):
-        return _show("unsubscribe", subscriber_document(subscriptions.set_active(provider, undo)))
+        return show("unsubscribe", subscriber_document(subscriptions.set_active(provider, undo)))
 
 
 @app.command("admin-key")
@@ -308,15 +273,15 @@ def admin_key(
     with _opened(store) as (_, subscriptions):
         if remove:
             subscriptions.remove_admin_key(name)
-            return _show("admin-key", {"name": name, "removed": True})
-        return _show("admin-key", {"name": name, "key": subscriptions.new_admin_key(name)})
+            return show("admin-key", {"name": name, "removed": True})
+        return show("admin-key", {"name": name, "key": subscriptions.new_admin_key(name)})
 
 
 @app.command("admin-keys")
 def admin_keys(store: Store = None) -> int:
     """List who has a key of the admin API."""
     with _opened(store) as (_, subscriptions):
-        return _show_all("admin-keys", [{"name": name, "key": True} for name in subscriptions.admins()], "name")
+        return show_all("admin-keys", [{"name": name, "key": True} for name in subscriptions.admins()], "name")
 
 
 @app.command()
@@ -333,4 +298,4 @@ def pse(
     digest = _bytes("the hash", manifest_hash, 32)
     with _opened(store) as (operator, _):
         operator.set_pse(digest, PseStatus(status))
-    return _show("pse", {"manifest_hash": digest.hex(), "status": status})
+    return show("pse", {"manifest_hash": digest.hex(), "status": status})

@@ -65,6 +65,14 @@ class Registry:
             rpk = self.store.vault.open(row.rpk_sealed, b"devices.rpk" + name)
             return DeviceKeys(row.ppid, row.device_id, rpk, row.revoked)
 
+    def devices(self, device_id: bytes | None = None) -> list[Device]:
+        """All devices in the order of their ids, or the one with this id, if there is one."""
+        wanted = select(Device).order_by(Device.device_id)
+        if device_id is not None:
+            wanted = wanted.where(Device.device_id == device_id)
+        with self.store.reading() as session:
+            return list(session.scalars(wanted))
+
     def revoke_device(self, name: bytes) -> None:
         """Provision this device no more. Raises :class:`UsageError` for an unknown PPID."""
         with self.store.session() as session:
@@ -75,8 +83,16 @@ class Registry:
 
     # groups and TCB
 
-    def create_group(self, psvn: Psvn, pce_svn: int = 0, make: Callable[[bytes], Issuer] = Issuer.create) -> bytes:
-        """A new EPID group for platforms of this TCB; its 4-byte gid. ``make`` gives the issuer for a gid."""
+    def create_group(
+        self,
+        psvn: Psvn,
+        pce_svn: int = 0,
+        make: Callable[[bytes], Issuer] = Issuer.create,
+        also: Callable[[Session, bytes], None] = lambda session, gid: None,
+    ) -> bytes:
+        """A new EPID group for platforms of this TCB; its 4-byte gid. ``make`` gives the issuer for a gid, ``also`` is
+        done in the same transaction.
+        """
         while True:
             gid = secrets.token_bytes(4)
             with self.store.session() as session:
@@ -87,6 +103,8 @@ class Registry:
                 session.add(Group(gid=gid, public_key=issuer.group.to_bytes(), issuer_sealed=sealed))
                 session.flush()
                 session.add(TcbRecord(gid=gid, cpusvn=psvn.cpusvn, isvsvn=psvn.isvsvn, pce_svn=pce_svn))
+                session.flush()
+                also(session, gid)
                 return gid
 
     def levels(self) -> list[Psvn]:

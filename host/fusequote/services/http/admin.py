@@ -17,6 +17,7 @@ from fusequote.services.attestation_operator import ListKind, Operator
 from fusequote.services.attestation_status import PseStatus
 from fusequote.services.attestation_subscriptions import KeySlot, Subscriptions, UnknownSubscription
 from fusequote.services.http.attestation_openapi import ERRORS, error_response
+from fusequote.services.http.provisioning_admin import add_provisioning_routes
 from fusequote.services.http.server import ServiceContext
 
 __all__ = ["admin_routes"]
@@ -115,7 +116,7 @@ def admin_routes(context: ServiceContext) -> APIRouter:
     answers = {
         400: error_response("The operator asked for what cannot be, or the evidence is none"),
         401: error_response("No key of the admin API"),
-        404: error_response("No such group, subscription or path"),
+        404: error_response("No such group, device, subscription or path"),
         409: error_response("Somebody else was first"),
         422: error_response("A field is not what it must be"),
     }
@@ -136,6 +137,8 @@ def admin_routes(context: ServiceContext) -> APIRouter:
     @routes.post("/groups/{gid}/revocation")
     def revoke_group(gid: Gid, why: GroupRevocation) -> dict[str, Any]:
         return group_document(_known(operator.revoke_group, bytes.fromhex(gid), why.reason))
+
+    add_provisioning_routes(routes, context, operator)
 
     @routes.post("/revocations/keys")
     def revoke_key(evidence: KeyEvidence) -> dict[str, Any]:

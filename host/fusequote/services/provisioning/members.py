@@ -18,9 +18,9 @@ from fusequote.services.derivation import ProvisioningIdentity, ppid
 from fusequote.services.provisioning_tables import Membership, PceName, RekeyGroup
 from fusequote.services.registry import DeviceKeys, Registry
 from fusequote.services.store import Conflict
-from fusequote.services.tables import CredentialRow, Group, TcbRecord
+from fusequote.services.tables import CredentialRow, Device, Group, TcbRecord
 
-__all__ = ["Held", "Level", "Members"]
+__all__ = ["DeviceState", "Held", "Level", "Members", "UnknownDevice"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,25 @@ class Held:
     credential: IssuedCredential = field(repr=False)
     join_point: bytes = field(repr=False)
     revoked: bool = False
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A device that the server knows. ``cpusvn`` is that of its import."""
+
+    device_id: bytes
+    cpusvn: bytes
+    revoked: bool
+
+    def document(self) -> dict[str, str | bool]:
+        """For the admin API and `fusequote service --json`."""
+        return {"device_id": self.device_id.hex(), "cpusvn": self.cpusvn.hex(), "revoked": self.revoked}
+
+
+class UnknownDevice(UsageError):
+    """No device has this id."""
+
+    kind = "unknown-device"
 
 
 class Members:
@@ -71,6 +90,25 @@ class Members:
             row = db.get(PceName, pce_ppid)
         return None if row is None else self.registry.device(row.ppid)
 
+    def devices(self) -> list[DeviceState]:
+        """All devices."""
+        return [_device(row) for row in self.registry.devices()]
+
+    def device_state(self, device_id: bytes) -> DeviceState:
+        """One device. Raises :class:`UnknownDevice`."""
+        return _device(self._row_of(device_id))
+
+    def revoke_device(self, device_id: bytes) -> DeviceState:
+        """Provision this device no more. Raises :class:`UnknownDevice`."""
+        self.registry.revoke_device(self._row_of(device_id).ppid)
+        return self.device_state(device_id)
+
+    def _row_of(self, device_id: bytes) -> Device:
+        rows = self.registry.devices(device_id)
+        if not rows:
+            raise UnknownDevice(f"the provisioning server knows no device {device_id.hex()}")
+        return rows[0]
+
     # levels and groups
 
     def level_for(self, claimed: PlatformInfo) -> Level | None:
@@ -89,28 +127,54 @@ class Members:
         best = max(fitting, key=lambda pair: (*_rank(pair[0].equivalent), pair[1] is not None), default=None)
         return None if best is None else best[0]
 
+    def open_group(self, cpusvn: bytes, isvsvn: int, pce_svn: int) -> bytes:
+        """A new group for platforms of this TCB (CPUSVN 16 bytes, SVNs of Provisioning Enclave and PCE); its gid.
+
+        Raises :class:`UsageError` when a group of this very TCB takes members already.
+        """
+        wanted = PlatformInfo(cpusvn=cpusvn, pve_svn=isvsvn, pce_svn=pce_svn)
+        with self.registry.store.reading() as db:
+            same = db.scalars(
+                select(TcbRecord.gid)
+                .join(Group, Group.gid == TcbRecord.gid)
+                .where(TcbRecord.joins, Group.revocation_reason.is_(None), TcbRecord.cpusvn == cpusvn)
+                .where(TcbRecord.isvsvn == isvsvn, TcbRecord.pce_svn == pce_svn)
+            ).first()
+        if same is not None:
+            raise UsageError(
+                f"EPID group {same.hex()} takes platforms of this TCB already",
+                hint="close it first, if another one is wanted: fusequote service tcb GID --no-joins",
+            )
+        return self.registry.create_group(wanted.psvn, pce_svn)
+
     def create_rekey_group(self, gid: bytes) -> bytes:
         """A new group for the members of ``gid`` who ask for a performance rekey, and for new ones; its gid.
 
         It has the same TCB, h1 and h2, so that F = [f]h1 of a member holds in it, and an issuing key of its own. The
         old group takes nobody any more. Raises :class:`UsageError` for an unknown gid, or one with a successor.
         """
-        old = self.registry.group_key(gid)
-        record = self.registry.tcb(gid)
-        if self.successor(gid) is not None or old is None:
-            raise UsageError(f"EPID group {gid.hex()} has a group for its performance rekey already")
+        record, old = self.registry.tcb(gid), self.registry.group_key(gid)
+        assert old is not None  # its TCB record refers to it
+        if self.registry.revocation_reason(gid) is not None:
+            raise UsageError(
+                f"EPID group {gid.hex()} is revoked: its keys cannot prove themselves for a rekey",
+                hint="its platforms join anew, into a group of their TCB that is open",
+            )
 
         def issuer(new: bytes) -> Issuer:
             gamma = random_scalar()
             w = default_arithmetic().g2_sum_secret([(G2_GENERATOR, gamma)])
             return Issuer(GroupPublicKey(new, old.h1, old.h2, w), IssuingPrivateKey(new, gamma))
 
+        def follow(db: Database, new: bytes) -> None:
+            self.registry.lock_group(db, gid)
+            if db.get(RekeyGroup, gid) is not None:
+                raise UsageError(f"EPID group {gid.hex()} has a group for its performance rekey already")
+            db.add(RekeyGroup(gid=gid, successor=new))
+            db.get_one(TcbRecord, gid).joins = False
+
         level = _level(record).equivalent
-        made = self.registry.create_group(level.psvn, level.pce_svn, issuer)
-        with self.registry.store.session() as db:
-            db.add(RekeyGroup(gid=gid, successor=made))
-        self.registry.update_tcb(gid, joins=False)
-        return made
+        return self.registry.create_group(level.psvn, level.pce_svn, issuer, follow)
 
     def successor(self, gid: bytes) -> Level | None:
         """The group for a performance rekey of members of ``gid``, unless it is revoked."""
@@ -184,6 +248,10 @@ class Members:
 def _level(record: TcbRecord) -> Level:
     info = PlatformInfo(cpusvn=record.cpusvn, pve_svn=record.isvsvn, pce_svn=record.pce_svn)
     return Level(record.gid, info)
+
+
+def _device(row: Device) -> DeviceState:
+    return DeviceState(row.device_id, row.cpusvn, row.revoked)
 
 
 def _rank(info: PlatformInfo) -> tuple[int, int, int]:
