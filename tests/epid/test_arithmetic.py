@@ -1,6 +1,7 @@
 """The back ends against Intel's answers, against the laws of the groups, and against each other."""
 
 import hashlib
+from math import gcd
 
 import pytest
 from fusequote.epid.arithmetic import (
@@ -12,6 +13,8 @@ from fusequote.epid.arithmetic import (
     load,
     self_test,
 )
+from fusequote.epid.arithmetic.curve import DIGITS
+from fusequote.epid.arithmetic.fq12 import FINAL_MULTIPLE, U_CHAIN, naf, wnaf
 from fusequote.epid.arithmetic.integers import IntegerArithmetic
 from fusequote.epid.arithmetic.split import G1_LATTICE, GT_LATTICE, LAMBDA
 from fusequote.epid.params import (
@@ -76,6 +79,45 @@ def test_splitting_is_exact_and_short(k):
         parts = lattice.split(k)
         assert sum(part * m**i for i, part in enumerate(parts)) % P == k % P
         assert all(abs(part).bit_length() <= bits for part in parts)
+
+
+@given(k=st.integers(-(1 << 130), 1 << 130), width=st.integers(2, 9))
+def test_digits(k, width):
+    places = wnaf(k, width)
+    assert sum(d << position for position, d in places) == k
+    assert all(d & 1 and abs(d) < 1 << (width - 1) for _, d in places)
+    positions = [position for position, _ in places]
+    assert all(b - a >= width for a, b in zip(positions, positions[1:], strict=False))
+    assert sum(d << i for i, d in enumerate(naf(abs(k)))) == abs(k)
+    assert all(position < DIGITS for part in G1_LATTICE.split(k) for position, _ in wnaf(part, width))
+
+
+def test_chains_of_the_final_exponentiation():
+    assert sum(d << position for position, d in U_CHAIN) == -U
+    c3 = 4 * U + 6 * U**2 + 12 * U**3 - 1
+    parts = (c3 + 2 + 2 * U + 6 * U**2, c3 + 1, c3 + 1 + 2 * U, c3)
+    assert gcd(FINAL_MULTIPLE, P) == 1
+    assert sum(c * Q**i for i, c in enumerate(parts)) * P == FINAL_MULTIPLE * (Q**4 - Q**2 + 1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(a=SCALARS, b=SCALARS, c=SCALARS, d=SCALARS)
+def test_pairing_of_sums_is_its_definition(a, b, c, d):
+    """For one, two and three second arguments, prepared and bare bases, and sums that are the identity."""
+    for name in available():
+        ar = load(name)
+        H, W = ar.g1_sum([(G1_GENERATOR, 5)]), ar.g2_sum([(G2_GENERATOR, 7)])
+        bases, others = (H, ar.g1_prepare(G1_GENERATOR)), [((H,), ((a,), (d,))), ((), ((),))]
+        for seconds in ((W,), (G2_GENERATOR, W), (G2_GENERATOR, W, W)):
+            rows = ((a, b), (c, d), (d, a))[: len(seconds)]
+            sums = ar.g1_batch([(bases, rows)], False)[0]
+            e, answers = ar.pairing_of_sums((bases, rows), ar.pairing_prepare(seconds), others)
+            assert e == ar.pairing_product(list(zip(sums, seconds, strict=True)))
+            assert answers == ar.g1_batch(others, False)
+        with pytest.raises(NotAnElement):
+            ar.pairing_prepare((G2_GENERATOR, G2_IDENTITY))
+        with pytest.raises(ValueError):
+            ar.pairing_of_sums((bases, ((1, 2),)), ar.pairing_prepare((G2_GENERATOR, W)), [])
 
 
 @settings(max_examples=25, deadline=None)

@@ -44,7 +44,7 @@ class BasicEquation:
         self._h1, self._h2 = a.g1_prepare(group.h1), a.g1_prepare(group.h2)
         self._g1 = a.g1_prepare(G1_GENERATOR)
         if fast:
-            self._g2_lines, self._w_lines = a.g2_prepare(G2_GENERATOR), a.g2_prepare(group.w)
+            self._second = a.pairing_prepare((G2_GENERATOR, group.w))
         self._prefix = group.hash_prefix()
 
     def holds(self, s: BasicFields, message: bytes, nonce: bytes | None = None) -> bool:
@@ -62,9 +62,8 @@ class BasicEquation:
     def fast_commitments(self, s: BasicFields, c: int) -> tuple[bytes, bytes]:
         """R1 = [sf]B - [c]K, and R2 gathered by the second argument of its pairings; w must be of order p."""
         bases, rows = (self._h1, self._h2, self._g1, s.T), ((s.sf, s.sb, c, -s.sx), (0, s.sa, 0, -c))
-        jobs = (((s.B, s.K), ((s.sf, -c),)), (bases, rows))
-        (R1,), (left, right) = self._a.g1_batch(jobs, False)
-        return R1, self._a.pairing_product([(left, self._g2_lines), (right, self._w_lines)])
+        R2, ((R1,),) = self._a.pairing_of_sums((bases, rows), self._second, [((s.B, s.K), ((s.sf, -c),))])
+        return R1, R2
 
     def literal_commitments(self, s: BasicFields, c: int) -> tuple[bytes, bytes]:
         """R1, and R2 = e(T, -[sx]g2 - [c]w) e12^sf e22^sb e2w^sa eg12^c.

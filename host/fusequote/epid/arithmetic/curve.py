@@ -17,14 +17,21 @@ G1Point = tuple[Any, Any] | None
 Jacobian = tuple[Any, Any, Any]
 
 
+#: Positions of the digits of half an exponent, with the carry of the recoding, and of a lane when there are two.
+DIGITS, STRIDE = 130, 65
+
+
 class G1Table:
-    """Odd multiples P, 3P, 5P .. of a point, affine, and the same under the endomorphism."""
+    """Odd multiples P, 3P, 5P .. of a point, affine, and the same under the endomorphism.
 
-    __slots__ = ("width", "halves")
+    ``lanes`` of them: the second are the multiples of [2^STRIDE]P. With two, the upper digits of an exponent are added
+    beside its lower ones, and a sum takes half as many doublings.
+    """
 
-    def __init__(self, width: int, halves: tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]):
-        self.width = width
-        self.halves = halves
+    __slots__ = ("width", "lanes")
+
+    def __init__(self, width: int, lanes: list[tuple[list[Any], list[Any]]]):
+        self.width, self.lanes = width, lanes
 
 
 class G1:
@@ -49,71 +56,92 @@ class G1:
 
     def prepare(self, point: tuple[Any, Any]) -> G1Table:
         """A table for a point that will be multiplied often."""
-        return self._tables([(point, self.WIDTH_PREPARED, 1 << (self.WIDTH_PREPARED - 2))])[0]
+        return self._tables([(point, self.WIDTH_PREPARED, 1 << (self.WIDTH_PREPARED - 2), 2)])[0]
 
     def sums(self, jobs: Sequence[tuple[Sequence[G1Point | G1Table], Sequence[Sequence[int]]]]) -> list[G1Point]:
         """For each job's bases (points, or tables of them) and each row of exponents the sum of [k]P, in order."""
-        bare: list[tuple[tuple[Any, Any], int, int]] = []
+        bare: list[tuple[tuple[Any, Any], int, int, int]] = []
         recoded = []
         for bases, rows in jobs:
+            stride = self._stride(bases, rows)
             columns = []
             for j, base in enumerate(bases):
                 if base is None:
                     continue
-                shared = self.WIDTH_SHARED if len(rows) > 1 else self.WIDTH
+                shared = self.WIDTH_SHARED if len(rows) > 1 and stride == DIGITS else self.WIDTH
                 width = base.width if isinstance(base, G1Table) else shared
                 digits = [[wnaf(part, width) for part in G1_LATTICE.split(row[j])] for row in rows]
                 if not isinstance(base, G1Table):
                     # only as many multiples as the digits name: an exponent of one needs none
-                    largest = max((abs(d) for halves in digits for half in halves for d in half), default=0)
-                    bare.append((base, width, (largest >> 1) + 1))
+                    used = [place for halves in digits for half in halves for place in half]
+                    largest = max((abs(d) for _, d in used), default=0)
+                    highest = max((position for position, _ in used), default=0)
+                    bare.append((base, width, (largest >> 1) + 1, highest // stride + 1))
                     base = None
                 columns.append((base, digits))
-            recoded.append((columns, len(rows)))
+            recoded.append((columns, len(rows), stride))
         made = iter(self._tables(bare))
         totals = []
-        for columns, rows in recoded:
+        for columns, rows, stride in recoded:
             tables = [(table or next(made), digits) for table, digits in columns]
-            totals += [self._horner([(table, digits[i]) for table, digits in tables]) for i in range(rows)]
+            totals += [self._horner([(table, digits[i]) for table, digits in tables], stride) for i in range(rows)]
         return self._normalise(totals)
 
-    def _tables(self, points: Sequence[tuple[tuple[Any, Any], int, int]]) -> list[G1Table]:
-        """Tables of (point, width, number of multiples) with one inversion between them.
+    @staticmethod
+    def _stride(bases: Sequence[G1Point | G1Table], rows: Sequence[Sequence[int]]) -> int:
+        """Digits to a lane: a second one costs a bare point STRIDE doublings, and saves as many in each row."""
+        points = sum(
+            base is not None and not isinstance(base, G1Table) and any(abs(row[j]) >> STRIDE for row in rows)
+            for j, base in enumerate(bases)
+        )
+        return STRIDE if points < len(rows) else DIGITS
+
+    def _tables(self, points: Sequence[tuple[tuple[Any, Any], int, int, int]]) -> list[G1Table]:
+        """Tables of (point, width, number of multiples, lanes) with one inversion between them.
 
         The order of a point is P, so none of them meets zero.
         """
         q, one = self.q, self.number(1)
         jacobian = []
-        for (x, y), _, size in points:
-            jacobian.append((x, y, one))
-            if size == 1:
-                continue
-            # On the isomorphic curve (X, Y) -> (X s^2, Y s^3) with s the double's z, the double is affine.
-            x2, y2, s = self._double(x, y, one)
-            ss = s * s % q
-            multiple = (x * ss % q, y * ss * s % q, one)
-            for _ in range(size - 1):
-                multiple = self._add_affine(*multiple, x2, y2)
-                jacobian.append((multiple[0], multiple[1], multiple[2] * s % q))
+        for (x, y), _, size, lanes in points:
+            z = one
+            for lane in range(lanes):
+                # On the isomorphic curve (X, Y) -> (X s^2, Y s^3), s being a point's z, that point is affine.
+                if lane:
+                    x, y, s = self._double(x, y, one, STRIDE)
+                    z = z * s % q
+                jacobian.append((x, y, z))
+                if size == 1:
+                    continue
+                x2, y2, s = self._double(x, y, one)
+                ss, zs = s * s % q, z * s % q
+                multiple = (x * ss % q, y * ss * s % q, one)
+                for _ in range(size - 1):
+                    multiple = self._add_affine(*multiple, x2, y2)
+                    jacobian.append((multiple[0], multiple[1], multiple[2] * zs % q))
         affine, at, out = self._normalise(jacobian), 0, []
-        for _, width, size in points:
-            row: list[Any] = affine[at : at + size]
-            at += size
-            out.append(G1Table(width, (row, [(self.beta * x % q, y) for x, y in row])))
+        for _, width, size, lanes in points:
+            rows: list[list[Any]] = [affine[at + size * i : at + size * (i + 1)] for i in range(lanes)]
+            at += size * lanes
+            out.append(G1Table(width, [(row, [(self.beta * x % q, y) for x, y in row]) for row in rows]))
         return out
 
-    def _horner(self, terms: Sequence[tuple[G1Table, Sequence[Sequence[int]]]]) -> Jacobian:
-        """The sum of the multiples that the digits name; digits of both halves of each exponent."""
+    def _horner(self, terms: Sequence[tuple[G1Table, Sequence[list[tuple[int, int]]]]], stride: int) -> Jacobian:
+        """The sum of the multiples that the digits name; digits of both halves of each exponent.
+
+        A lane has ``stride`` of them.
+        """
         q, one = self.q, self.number(1)
-        schedule: list[list[tuple[Any, Any]]] = [
-            [] for _ in range(max((len(half) for _, halves in terms for half in halves), default=0))
-        ]
+        schedule: list[list[tuple[Any, Any]]] = [[] for _ in range(stride)]
         for table, halves in terms:
-            for row, digits in zip(table.halves, halves, strict=True):
-                for position, d in enumerate(digits):
+            for half, digits in enumerate(halves):
+                row = table.lanes[0][half]
+                for position, d in digits:
+                    if position >= stride:
+                        position, row = position - stride, table.lanes[1][half]
                     if d > 0:
                         schedule[position].append(row[d >> 1])
-                    elif d:
+                    else:
                         px, py = row[-d >> 1]
                         schedule[position].append((px, q - py))
         x, y, z = one, one, self.number(0)
@@ -140,12 +168,15 @@ class G1:
                 z = z * h % q
         return x, y, z
 
-    def _double(self, x: Any, y: Any, z: Any) -> Jacobian:
+    def _double(self, x: Any, y: Any, z: Any, times: int = 1) -> Jacobian:
         q = self.q
-        xx, yy = x * x % q, y * y % q
-        d, e = 4 * x * yy % q, 3 * xx
-        f = (e * e - d - d) % q
-        return f, (e * (d - f) - 8 * yy * yy) % q, 2 * y * z % q
+        for _ in range(times):
+            xx, yy = x * x % q, y * y % q
+            d, e = 4 * x * yy % q, 3 * xx
+            x = (e * e - d - d) % q
+            z = 2 * y * z % q
+            y = (e * (d - x) - 8 * yy * yy) % q
+        return x, y, z
 
     def _add_affine(self, x: Any, y: Any, z: Any, px: Any, py: Any) -> Jacobian:
         """Sum of a point other than the identity and an affine one, which may be equal or opposite."""

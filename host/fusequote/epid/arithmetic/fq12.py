@@ -21,35 +21,47 @@ Element = Any
 #: A line of the pairing, or a point of G1, as a representation wants it.
 Line = Any
 Evaluation = Any
+#: A slope s, and n = s x - y.
+RawLine = tuple[Fq2, Fq2]
 
 #: Position of the coefficient of w^k in the flat tuple: even powers are in z0, odd ones in z1.
 W_INDEX = (0, 6, 2, 8, 4, 10)
 
 
-def naf(k: int) -> list[int]:
-    """Digits -1, 0, 1 of ``k`` >= 0 in non-adjacent form, least significant first."""
-    return wnaf(k, 2)
+def wnaf(k: int, width: int) -> list[tuple[int, int]]:
+    """``k``, any sign, as (position, digit): odd signed digits below 2^(width-1), ``width`` places apart or more.
 
-
-def wnaf(k: int, width: int) -> list[int]:
-    """Signed odd digits below 2^(width-1) of ``k``, any sign, least significant first."""
+    Least significant first; nothing for zero.
+    """
     sign, k = (-1, -k) if k < 0 else (1, k)
     full, half = 1 << width, 1 << (width - 1)
-    digits = []
+    mask, at, places = full - 1, 0, []
     while k:
-        if k & 1:
-            d = k & (full - 1)
-            if d >= half:
-                d -= full
-            k -= d
-            digits.append(sign * d)
-        else:
-            digits.append(0)
-        k >>= 1
-    return digits
+        zeros = (k & -k).bit_length() - 1
+        k >>= zeros
+        at += zeros
+        d = k & mask
+        if d >= half:
+            d -= full
+        places.append((at, sign * d))
+        k = (k - d) >> width
+        at += width
+    return places
 
 
-T_NAF = naf(-U)
+def naf(k: int) -> list[int]:
+    """All digits -1, 0, 1 of ``k`` >= 0 in non-adjacent form, least significant first."""
+    places = dict(wnaf(k, 2))
+    return [places.get(i, 0) for i in range(max(places, default=-1) + 1)]
+
+
+#: -U as digits times powers of two, most significant first: twelve products, where its non-adjacent form takes
+#: seventeen (found by search over all pairs of digits below 64).
+U_CHAIN = (
+    (61, 3), (59, 1), (55, 1), (48, 3), (40, -11), (38, 3), (28, 3), (20, 11), (12, 11), (11, -1), (0, 1),
+)  # fmt: skip
+#: See :meth:`Fq12Field.multiple_of_final_exponentiation`; prime to P.
+FINAL_MULTIPLE = 2 * U * (6 * U**2 + 3 * U + 1)
 
 
 class Fq12Field(ABC):
@@ -125,6 +137,18 @@ class Fq12Field(ABC):
     def mul_line(self, a: Element, line: Line, at: Evaluation) -> Element:
         """``a (1 - s X/Y w + n/Y w^3)`` for the point (X, Y), or that times a factor in Fq."""
 
+    @abstractmethod
+    def line_pair(self, first: RawLine, second: RawLine) -> Line:
+        """Two lines (each its slope and n, as :meth:`line` takes them) multiplied out but for their points."""
+
+    @abstractmethod
+    def evaluation_pair(self, first: tuple[Any, Any], second: tuple[Any, Any]) -> Evaluation:
+        """Two points of G1 as :meth:`mul_line_pair` takes them."""
+
+    @abstractmethod
+    def mul_line_pair(self, a: Element, lines: Line, at: Evaluation) -> Element:
+        """:meth:`mul_line` by both lines of a pair, each at its own point."""
+
     # Fq12: what follows
 
     def equal(self, a: Element, b: Element) -> bool:
@@ -157,19 +181,43 @@ class Fq12Field(ABC):
 
     def cyclotomic_pow_u(self, a: Element) -> Element:
         """``a^U`` of a cyclotomic element, whose inverse is its conjugate."""
-        mul, sqr = self.mul, self.cyclotomic_sqr
-        r = inverse = self.conj(a)  # U is negative: build a^-t from its most significant digit
-        for d in reversed(T_NAF[:-1]):
-            r = sqr(r)
-            if d:
-                r = mul(r, inverse if d > 0 else a)
-        return r
+        mul, sqr, conj = self.mul, self.cyclotomic_sqr, self.conj
+        a2 = sqr(a)
+        a3 = mul(a2, a)
+        powers = {1: a, 3: a3, 11: mul(sqr(sqr(a2)), a3)}
+        (before, digit), *rest = U_CHAIN
+        r = powers[digit]
+        for at, digit in rest:
+            for _ in range(before - at):
+                r = sqr(r)
+            r, before = mul(r, powers[digit] if digit > 0 else conj(powers[-digit])), at
+        return conj(r)  # U is negative
+
+    def _easy_part(self, f: Element) -> Element:
+        """``f^((q^6 - 1) (q^2 + 1))``: a cyclotomic element."""
+        f = self.mul(self.conj(f), self.inv(f))
+        return self.mul(self.frobenius(f, 2), f)
+
+    def multiple_of_final_exponentiation(self, f: Element) -> Element:
+        """:meth:`final_exponentiation` to the power :data:`FINAL_MULTIPLE`, for less.
+
+        The chain of Fuentes-Castaneda, Knapp and Rodriguez-Henriquez (2011).
+        """
+        mul, conj, sqr, frob = self.mul, self.conj, self.cyclotomic_sqr, self.frobenius
+        f = self._easy_part(f)
+        f2u = sqr(self.cyclotomic_pow_u(f))
+        f6u = mul(sqr(f2u), f2u)
+        f6u2 = self.cyclotomic_pow_u(f6u)
+        f12u3 = self.cyclotomic_pow_u(sqr(f6u2))
+        a = mul(mul(f12u3, f6u2), f6u)
+        b = mul(a, conj(f2u))
+        r = mul(mul(mul(a, f6u2), f), frob(b, 1))
+        return mul(mul(r, frob(a, 2)), frob(mul(b, conj(f)), 3))
 
     def final_exponentiation(self, f: Element) -> Element:
         """``f^((q^12 - 1) / p)``, exactly that exponent, by the chain of Scott and others (2009)."""
         mul, conj, sqr, frob = self.mul, self.conj, self.cyclotomic_sqr, self.frobenius
-        f = mul(conj(f), self.inv(f))
-        f = mul(frob(f, 2), f)
+        f = self._easy_part(f)
         fu = self.cyclotomic_pow_u(f)
         fu2 = self.cyclotomic_pow_u(fu)
         fu3 = self.cyclotomic_pow_u(fu2)
@@ -245,11 +293,13 @@ class Powers:
         """Puts the factors of one exponent into the schedule, by the number of squarings that come after them."""
         conj = self._field.conj
         for h, part in enumerate(parts):
-            for position, d in enumerate(wnaf(part, self.width)):
-                if d:
-                    lane, position = divmod(position, self.stride)
-                    factor = self._lanes[lane][h][abs(d) >> 1]
-                    schedule[position].append(factor if d > 0 else conj(factor))
+            for position, d in wnaf(part, self.width):
+                lane, position = divmod(position, self.stride)
+                factor = self._lanes[lane][h][abs(d) >> 1]
+                schedule[position].append(factor if d > 0 else conj(factor))
 
 
-__all__ = ["T_NAF", "W_INDEX", "Element", "Fq2", "Fq12Field", "Line", "P", "Powers", "naf", "wnaf"]
+__all__ = [
+    "FINAL_MULTIPLE", "U_CHAIN", "W_INDEX", "Element", "Fq2", "Fq12Field", "Line", "P", "Powers", "RawLine", "naf",
+    "wnaf",
+]  # fmt: skip

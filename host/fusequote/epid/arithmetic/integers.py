@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from fusequote.epid.arithmetic import pairing
 from fusequote.epid.arithmetic.curve import G1, G1Point, G1Table
-from fusequote.epid.arithmetic.fq12 import Element, Fq12Field, Line, Powers
+from fusequote.epid.arithmetic.fq12 import FINAL_MULTIPLE, Element, Fq12Field, Line, Powers, RawLine
 from fusequote.epid.arithmetic.interface import Arithmetic, Base, Job, NotAnElement, Term
 from fusequote.epid.arithmetic.split import GT_LATTICE
 from fusequote.epid.arithmetic.tower import Tower
 from fusequote.epid.arithmetic.twist import G2, G2Point
 from fusequote.epid.params import G1_IDENTITY, G1_SIZE, G2_IDENTITY, G2_SIZE, GT_SIZE, P, Q
+
+_DIVISOR = pow(FINAL_MULTIPLE, -1, P)
 
 
 def canonical(data: bytes, size: int) -> list[int]:
@@ -45,6 +48,7 @@ class IntegerArithmetic(Arithmetic):
         self._g2 = G2(self._field)
         # Second arguments of pairings are few: the generator, and the w of each group.
         self._lines = lru_cache(maxsize=32)(self._make_lines)
+        self._line_pairs = lru_cache(maxsize=32)(self._make_line_pairs)
 
     # encodings
 
@@ -100,13 +104,14 @@ class IntegerArithmetic(Arithmetic):
         return self.g1_sum(terms)
 
     def g1_batch(self, jobs: Sequence[Job], secret: bool) -> list[list[bytes]]:
-        decoded = []
-        for bases, rows in jobs:
-            if any(len(row) != len(bases) for row in rows):
-                raise ValueError("every row needs an exponent for each base")
-            decoded.append(([b if isinstance(b, G1Table) else self._g1_decode(b) for b in bases], rows))
-        sums = iter(self._g1.sums(decoded))
-        return [[self._g1_encode(next(sums)) for _ in rows] for _, rows in jobs]
+        sums = map(self._g1_encode, self._g1.sums([self._decoded(job) for job in jobs]))
+        return [list(islice(sums, len(rows))) for _, rows in jobs]
+
+    def _decoded(self, job: Job) -> tuple[list[G1Point | G1Table], Sequence[Sequence[int]]]:
+        bases, rows = job
+        if any(len(row) != len(bases) for row in rows):
+            raise ValueError("every row needs an exponent for each base")
+        return [b if isinstance(b, G1Table) else self._g1_decode(b) for b in bases], rows
 
     # G2
 
@@ -136,11 +141,14 @@ class IntegerArithmetic(Arithmetic):
         return self._lines(bytes(point))
 
     def _make_lines(self, point: bytes) -> list[Line]:
+        return [self._field.line(*raw) for raw in self._raw_lines(point)]
+
+    def _raw_lines(self, point: bytes) -> list[RawLine]:
         decoded = self._g2_decode(point)
         if decoded is None:
             raise NotAnElement("the identity has no lines")
         try:
-            return pairing.prepare(self._g2, decoded)
+            return pairing.raw_lines(self._g2, decoded)
         except pairing.DegeneratePairing as error:
             raise NotAnElement(str(error)) from None
 
@@ -182,4 +190,30 @@ class IntegerArithmetic(Arithmetic):
                 lines = self.g2_prepare(lines)
             if p is not None:
                 decoded.append((p, lines))
-        return self._gt_encode(pairing.product(self._field, decoded) if decoded else self._field.one)
+        f = self._field
+        return self._gt_encode(f.final_exponentiation(pairing.miller(f, decoded)) if decoded else f.one)
+
+    def pairing_prepare(self, points: Sequence[bytes]) -> tuple[list[list[Line]], list[Line]]:
+        """The lines of each point, and if there are two also the products of their lines."""
+        return self._line_pairs(tuple(map(bytes, points)))
+
+    def _make_line_pairs(self, points: tuple[bytes, ...]) -> tuple[list[list[Line]], list[Line]]:
+        raw = [self._raw_lines(point) for point in points]
+        pairs = [self._field.line_pair(*both) for both in zip(*raw, strict=True)] if len(raw) == 2 else []
+        return [[self._field.line(*line) for line in lines] for lines in raw], pairs
+
+    def pairing_of_sums(
+        self, job: Job, second: tuple[list[list[Line]], list[Line]], others: Sequence[Job]
+    ) -> tuple[bytes, list[list[bytes]]]:
+        """With a cheaper final exponentiation: the power too many that it raises to is divided out of the exponents."""
+        f, (lines, line_pairs), (bases, rows) = self._field, second, self._decoded(job)
+        divided = [[k * _DIVISOR % P for k in row] for row in rows]
+        sums = self._g1.sums([(bases, divided), *map(self._decoded, others)])
+        points, encoded = sums[: len(rows)], map(self._g1_encode, sums[len(rows) :])
+        pairs = [(p, q) for p, q in zip(points, lines, strict=True) if p is not None]
+        answer = f.one
+        if pairs:
+            both = line_pairs and len(pairs) == 2
+            product = pairing.miller_pair(f, *points, line_pairs) if both else pairing.miller(f, pairs)
+            answer = f.multiple_of_final_exponentiation(product)
+        return self._gt_encode(answer), [list(islice(encoded, len(rows))) for _, rows in others]

@@ -109,3 +109,15 @@ class Arithmetic(ABC):
     @abstractmethod
     def pairing_product(self, pairs: Sequence[tuple[bytes, Base]]) -> bytes:
         """Product of e(P, Q) over pairs of a G1 point and a G2 point or its lines; e(identity, Q) = 1."""
+
+    def pairing_prepare(self, points: Sequence[bytes]) -> Prepared:
+        """Fixed second arguments of :meth:`pairing_of_sums`, none the identity."""
+        return [self.g2_prepare(point) for point in points]
+
+    def pairing_of_sums(self, job: Job, second: Prepared, others: Sequence[Job]) -> tuple[bytes, list[list[bytes]]]:
+        """The product of e(S, Q) over the sums S of the job's rows and as many prepared points Q of order p.
+
+        And :meth:`g1_batch` of other jobs, none of it secret, whose work may be shared.
+        """
+        *answers, sums = self.g1_batch([*others, job], False)
+        return self.pairing_product(list(zip(sums, second, strict=True))), answers

@@ -6,7 +6,7 @@ Plain affine steps: the same slopes are the lines of the pairing, and only a gro
 
 from __future__ import annotations
 
-from fusequote.epid.arithmetic.fq12 import Fq2, Fq12Field, wnaf
+from fusequote.epid.arithmetic.fq12 import Fq2, Fq12Field, naf
 from fusequote.epid.params import TWIST_B, U
 
 G2Point = tuple[Fq2, Fq2] | None
@@ -54,7 +54,7 @@ class G2:
     def multiply(self, a: G2Point, k: int) -> G2Point:
         """[k]a for any point of the twist and any k >= 0 (k is not reduced: the order may not be P)."""
         table, r = (None, a, self.negate(a)), None
-        for d in reversed(wnaf(k, 2)):
+        for d in reversed(naf(k)):
             r = self.add(r, r)
             if d:
                 r = self.add(r, table[d])

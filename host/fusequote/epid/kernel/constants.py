@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusequote.epid.arithmetic.fq12 import T_NAF
+from fusequote.epid.arithmetic.fq12 import naf
 from fusequote.epid.arithmetic.pairing import LOOP
 from fusequote.epid.arithmetic.split import G1_LATTICE, GT_LATTICE, Lattice
 from fusequote.epid.arithmetic.tower import Tower
 from fusequote.epid.params import CURVE_B, TWIST_B, Q, U
 
 R = 1 << 256
+T_NAF = naf(-U)
 #: Fixed point of the splitting, in limbs of 64 bits.
 SPLIT_SHIFT = 6
 
