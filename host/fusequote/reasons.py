@@ -62,6 +62,7 @@ class Reason(StrEnum):
         LAUNCH,
         "The signer is not LEPUBKEYHASH's and no good EINITTOKEN was given.",
     )
+    LAUNCH_POLICY = "launch.policy", LAUNCH, "The launch enclave does not vouch for this enclave."
     LAUNCH_CPUSVN = "launch.invalid-cpusvn", LAUNCH, "The EINITTOKEN comes from a newer CPUSVN."
     LAUNCH_FAULT = "launch.fault", LAUNCH, "The chip raised #GP or #PF while the enclave was built."
     # Report: leaves within an entry

@@ -46,6 +46,7 @@ class Party(StrEnum):
     MAKER = "maker"
     CHIP = "chip"
     LOADER = "loader"
+    LAUNCH = "launch-enclave"
     APPLICATION = "application-enclave"
     QUOTING = "quoting-enclave"
     PROVISIONING = "provisioning-enclave"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote as url_quote
 
+from fusequote.arch import EinitToken
 from fusequote.chip import open_chip
 from fusequote.chip.identity import LifeCycle
 from fusequote.enclave import Image, MemoryImage, open_image
@@ -21,7 +22,9 @@ from fusequote.maker import RecordBook, manufacture, unfinished
 from fusequote.platform.application import ApplicationEnclave
 from fusequote.platform.daemon_claim import check_free
 from fusequote.platform.entry import Enclave
-from fusequote.platform.images import KeyedImage, signed_sample, with_debug
+from fusequote.platform.images import KeyedImage, launch_image, signed_sample, with_debug
+from fusequote.platform.launch import LaunchEnclave
+from fusequote.platform.launchlist import LaunchList
 from fusequote.platform.refusals import chip_refusals
 from fusequote.platform.signers import Signers, mrsigner_of
 from fusequote.services.services import Services
@@ -68,14 +71,16 @@ class Machine:
         self._launched: list[LaunchedEnclave] = []
 
     @classmethod
-    def manufacture(cls, url: str | None = None, **options) -> Self:
+    def manufacture(cls, url: str | None = None, *, lock_launch: bool = False, **options) -> Self:
         """Open a blank chip, burn and lock its fuses, hand its record to the provisioning server.
 
-        Options as the constructor's. Raises :class:`Refused` (chip.*) for a chip that is not blank.
+        ``lock_launch`` locks LEPUBKEYHASH to our launch enclave's signer: all other signers' enclaves then start with
+        a token of that enclave only (:meth:`launch_token`). Options as the constructor's. Raises :class:`Refused`
+        (chip.*) for a chip that is not blank.
         """
         platform = cls(url, **options)
         try:
-            platform.manufacture_chip()
+            platform.manufacture_chip(lock_launch=lock_launch)
         except BaseException:
             platform.close()
             raise
@@ -95,7 +100,7 @@ class Machine:
 
     # 1: manufacture
 
-    def manufacture_chip(self) -> None:
+    def manufacture_chip(self, *, lock_launch: bool = False) -> None:
         """Manufacture and lock the chip; see :meth:`manufacture`."""
         signers, book = Signers(self.home), RecordBook(self.home)
         with self.steps.step(Step.MANUFACTURE, "burn and lock the fuses") as facts:
@@ -103,7 +108,8 @@ class Machine:
                 self.chip,
                 book,
                 provisioning_signers=signers.provisioning_signers(),
-                lepubkeyhash=mrsigner_of(signers.application),
+                lepubkeyhash=mrsigner_of(signers.launch if lock_launch else signers.application),
+                lock_lepubkeyhash=lock_launch,
             )
             self.steps.exchange("FUSE_MANUFACTURE, FUSE_LOCK, RESET", Party.MAKER, Party.CHIP, sent=192)
             facts.update(device_id=made.device_id.hex(), cpusvn=made.status.cpusvn.hex(), resumed=made.resumed)
@@ -135,20 +141,22 @@ class Machine:
         sigstruct: Path | str | None = None,
         *,
         debug: bool = False,
+        token: EinitToken | None = None,
         progress: Progress | None = None,
     ) -> ApplicationEnclave:
         """Launch an application: a file (SGXS with its SIGSTRUCT, ``.signed.so``), an image, or None for the
         sample.
 
-        The chip measures it. ``debug`` asks for DEBUG. Raises :class:`FormatError` for a bad file,
-        :class:`Refused` (launch.*) for what the chip refuses.
+        The chip measures it. ``debug`` asks for DEBUG. ``token`` is an EINITTOKEN from :meth:`launch_token`; a chip
+        that is locked to our launch enclave's signer gets one from it when none is given. Raises :class:`FormatError`
+        for a bad file, :class:`Refused` (launch.*) for what the chip or the launch enclave refuses.
         """
         with self.steps.step(Step.LAUNCH, "launch the application enclave") as facts:
             with contextlib.ExitStack() as stack:
                 opened = self.open_image(image, sigstruct, debug=debug)
                 if opened is not image:
                     stack.callback(opened.close)
-                application = ApplicationEnclave(self._launch(opened, progress))
+                application = ApplicationEnclave(self._launch(opened, progress, token))
             identity = application.enclave.identity
             facts.update(
                 mrenclave=identity.mrenclave.hex(),
@@ -175,11 +183,39 @@ class Machine:
             raise UsageError("this image was opened already; open it with debug=True")
         return with_debug(image)
 
-    def _launch(self, image: Image, progress: Progress | None = None) -> Enclave:
+    def launch_token(self, image: Image) -> EinitToken:
+        """Our launch enclave's EINITTOKEN for an image with its SIGSTRUCT: launched for it, asked, and removed.
+
+        Raises :class:`UsageError` without a SIGSTRUCT; :class:`Refused`: launch.policy, and launch.invalid-einittoken
+        on a chip that is locked to another launch enclave's signer.
+        """
+        if image.sigstruct is None:
+            raise UsageError(f"{image.name}: no SIGSTRUCT", hint="give the file that holds it, or sign the image")
+        signers, locked_to = Signers(self.home), self._locked_to()
+        if locked_to not in (None, mrsigner_of(signers.launch)):
+            raise refuse(Reason.EINITTOKEN, f"the chip is locked to launch enclaves of {locked_to.hex()}, not to ours")
+        policy = LaunchList(self.home, signers).policy
+        with self._for_a_while(launch_image(policy, signers)) as enclave:
+            sigstruct, attributes = image.sigstruct, image.secs.attributes
+            token = LaunchEnclave(enclave, policy).token(sigstruct.enclavehash, sigstruct.mrsigner, attributes)
+        self.steps.exchange("EINITTOKEN", Party.LOADER, Party.LAUNCH, received=EinitToken.SIZE, enclave=image.name)
+        return token
+
+    def _locked_to(self) -> bytes | None:
+        """LEPUBKEYHASH of a chip that locks it, else None."""
+        return self.chip.fuse_status().lepubkeyhash if self.chip.identity.lepubkeyhash_locked else None
+
+    def _launch(self, image: Image, progress: Progress | None = None, token: EinitToken | None = None) -> Enclave:
         if not self.chip.identity.booted_locked:
             raise refuse(Reason.CHIP_NOT_LOCKED, hint="manufacture the chip first")
+        locked_to = self._locked_to()
+        if token is None and image.sigstruct is not None and locked_to not in (None, image.sigstruct.mrsigner):
+            token = self.launch_token(image)
+        elif token is not None and locked_to is None:
+            # As the driver of a PC without FLC finds it: what the token was made with.
+            self.chip.set_lepubkeyhash(mrsigner_of(Signers(self.home).launch))
         with chip_refusals():
-            launched = launch(self.chip, image, progress=progress)
+            launched = launch(self.chip, image, token=token, progress=progress)
         self._launched.append(launched)
         self.steps.exchange(
             "ECREATE, EADD, EEXTEND, EINIT",

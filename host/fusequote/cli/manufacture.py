@@ -23,6 +23,9 @@ def command(
     baud: Annotated[
         int | None, typer.Option(metavar="RATE", help="With --board: the link's rate, the board's own by default.")
     ] = None,
+    lock_launch: Annotated[
+        bool, typer.Option("--lock-launch", help="Lock LEPUBKEYHASH to the launch enclave's signer: other enclaves "
+                           "then start with its token only.")] = False,
     build_dir: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="With --board: where builds are kept.")] = None,
 ) -> int:
@@ -39,13 +42,13 @@ def command(
             raise UsageError("--board and --chip do not go together", hint="leave one of them out")
         if out is None:
             raise UsageError("--board needs --out: the bitstream with this chip's keys", hint="give --out FILE")
-        return _for_board(settings, board, out, build_dir, baud)
+        return _for_board(settings, board, out, build_dir, baud, lock_launch)
     if (out, build_dir, baud) != (None, None, None):
         raise UsageError("--out, --baud and --build-dir go with --board", hint="give --board BOARD, or leave them out")
-    return _on_chip(settings)
+    return _on_chip(settings, lock_launch)
 
 
-def _on_chip(settings: Settings) -> int:
+def _on_chip(settings: Settings, lock_launch: bool) -> int:
     from fusequote.api import Platform, chip_notes
     from fusequote.cli.output import show_result
     from fusequote.cli.steps import StepsView
@@ -53,7 +56,9 @@ def _on_chip(settings: Settings) -> int:
 
     with (
         StepsView(not settings.json) as view,
-        Platform.manufacture(settings.chip_url, home=settings.home, listener=view) as platform,
+        Platform.manufacture(
+            settings.chip_url, lock_launch=lock_launch, home=settings.home, listener=view
+        ) as platform,
     ):
         status, identity = platform.chip.fuse_status(), platform.chip.identify()
     facts = {
@@ -63,11 +68,14 @@ def _on_chip(settings: Settings) -> int:
         "provisioning_signer_0": status.provisioning_signers[0].hex(),
         "provisioning_signer_1": status.provisioning_signers[1].hex(),
         "lepubkeyhash": status.lepubkeyhash.hex(),
+        "lepubkeyhash_locked": identity.lepubkeyhash_locked,
     }
     return show_result(ResultDocument("manufacture", facts, notes=chip_notes(identity)), settings)
 
 
-def _for_board(settings: Settings, board: str, out: Path, build_dir: Path | None, baud: int | None) -> int:
+def _for_board(
+    settings: Settings, board: str, out: Path, build_dir: Path | None, baud: int | None, lock_launch: bool
+) -> int:
     from fusequote.cli.output import progress, show_result
     from fusequote.maker import RecordBook
     from fusequote.maker.board import fuses_of, new_record
@@ -79,7 +87,8 @@ def _for_board(settings: Settings, board: str, out: Path, build_dir: Path | None
     home, signers = settings.home, Signers(settings.home)
     book = RecordBook(home)
     record = new_record(provisioning_signers=signers.provisioning_signers(),
-                        lepubkeyhash=mrsigner_of(signers.application))
+                        lepubkeyhash=mrsigner_of(signers.launch if lock_launch else signers.application),
+                        lepubkeyhash_locked=lock_launch)
     # Before the bitstream: no chip may exist whose key the maker does not have.
     book.add(record)
     try:

@@ -21,6 +21,7 @@ __all__ = ["CHIP_COMMANDS", "Settings", "add_options", "current", "use"]
 #: Commands that talk to a chip, and so take --chip.
 CHIP_COMMANDS = frozenset({
     "manufacture", "launch", "quote", "attest", "doctor", "chip", "fuses", "raise-svn", "scrap", "selftest",
+    "token",
 })  # fmt: skip
 SIMULATED = ("sim", "model")
 

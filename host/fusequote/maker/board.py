@@ -17,7 +17,7 @@ FUSE_BYTES = 384
 LOCKED, FIRST_GENERATION, LEPUBKEYHASH_LOCKED, MAP_VERSION = 0x03, 0x01, 0x01, 0x01
 
 
-def new_record(*, provisioning_signers: tuple[bytes, bytes], lepubkeyhash: bytes,
+def new_record(*, provisioning_signers: tuple[bytes, bytes], lepubkeyhash: bytes, lepubkeyhash_locked: bool = False,
                cpusvn: bytes = DEFAULT_CPUSVN) -> DeviceRecord:
     """A fresh device, id and root provisioning key at random. Sizes: signers and hash 32 bytes each, ``cpusvn`` 16."""
     return DeviceRecord(
@@ -27,6 +27,7 @@ def new_record(*, provisioning_signers: tuple[bytes, bytes], lepubkeyhash: bytes
         signer0=provisioning_signers[0],
         signer1=provisioning_signers[1],
         lepubkeyhash=lepubkeyhash,
+        lepubkeyhash_locked=lepubkeyhash_locked,
     )
 
 

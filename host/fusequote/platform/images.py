@@ -1,7 +1,8 @@
 """The architectural enclaves as images: what is measured is the source that plays them.
 
 Code pages of a Quoting or Provisioning Enclave are the files of this package that make up the program, the
-EPID library, and the services' public keys; the PCE's are its program alone. Change a byte of any of them and
+EPID library, and the services' public keys; the PCE's are its program alone, the launch enclave's its program and the
+list of those whom it vouches for. Change a byte of any of them and
 MRENCLAVE changes. What is not measured is Python itself and the libraries from elsewhere (``cryptography``, GMP);
 an interpreter on a host is no enclave, and nothing here claims that the measured files are what actually runs
 (docs/threat-model.md).
@@ -19,12 +20,13 @@ from fusequote.arch import AttributeFlags, SigStruct
 from fusequote.enclave import MemoryImage, image_from_files, sample_image, sign_image
 from fusequote.enclave.entrykey import EntryKey
 from fusequote.platform.constants import Constants
+from fusequote.platform.launch import LAUNCH_ISVPRODID, LAUNCH_ISVSVN, LaunchPolicy
 from fusequote.platform.pce import PCE_ISVPRODID, PCE_ISVSVN
 from fusequote.platform.signers import Signers
 
 __all__ = [
-    "AE_ISVPRODID", "AE_ISVSVN", "KeyedImage", "pce_image", "provisioning_image", "quoting_image", "signed_sample",
-    "with_debug",
+    "AE_ISVPRODID", "AE_ISVSVN", "KeyedImage", "launch_image", "pce_image", "provisioning_image", "quoting_image",
+    "signed_sample", "with_debug",
 ]  # fmt: skip
 
 #: ISVPRODID and ISVSVN of Quoting and Provisioning Enclave: equal, for SEAL keys depend on both.
@@ -34,6 +36,7 @@ _HERE = Path(__file__).parent
 _EPID = Path(fusequote.epid.__file__).parent
 _SHARED = ("constants.py", "entry.py", "epidblob.py", "epidfiles.py", "protocol.py", "sealing.py")
 _PCE = ("pce.py", "entry.py", "protocol.py")
+_LAUNCH = ("launch.py", "entry.py", "protocol.py")
 
 
 class KeyedImage(MemoryImage):
@@ -100,6 +103,19 @@ def pce_image(signers: Signers, *, isvsvn: int = PCE_ISVSVN) -> MemoryImage:
     plain = image_from_files("fusequote emulated PCE", dict(_files(_PCE)), attributes=attributes)
     image = KeyedImage.of(plain, signers.entry)
     sigstruct = sign_image(image, signers.pce, isvprodid=PCE_ISVPRODID, isvsvn=isvsvn, allow_debug=False)
+    return image.signed(sigstruct)
+
+
+def launch_image(policy: LaunchPolicy, signers: Signers, *, allow_debug: bool = False) -> MemoryImage:
+    """The launch enclave, signed by its own signer, with EINITTOKEN_KEY. ``allow_debug`` is for tests: nothing that one
+    with DEBUG vouches for runs without.
+    """
+    attributes = AttributeFlags.MODE64BIT | AttributeFlags.EINITTOKEN_KEY
+    files = {**_files(_LAUNCH), "launch-policy.bin": policy.to_bytes()}
+    image = KeyedImage.of(image_from_files("fusequote emulated LE", files, attributes=attributes), signers.entry)
+    sigstruct = sign_image(
+        image, signers.launch, isvprodid=LAUNCH_ISVPRODID, isvsvn=LAUNCH_ISVSVN, allow_debug=allow_debug
+    )
     return image.signed(sigstruct)
 
 

@@ -44,6 +44,11 @@ class Signers:
         return self._home.rsa_key("enclave-pce", 3072, exponent=3)
 
     @property
+    def launch(self) -> rsa.RSAPrivateKey:
+        """Signs the launch enclave; its MRSIGNER is LEPUBKEYHASH of chips with locked launch control."""
+        return self._home.rsa_key("enclave-launch", 3072, exponent=3)
+
+    @property
     def entry(self) -> EntryKey:
         """Enters the architectural enclaves; its hash is measured with them."""
         return EntryKey(self._home.rsa_key("enclave-entry", 3072, exponent=3))
