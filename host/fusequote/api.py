@@ -13,11 +13,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
 
 from fusequote.arch import SignType, SigStruct
 from fusequote.chain import EnclaveFile, Platform, Progress, simulated_chip_url
@@ -29,7 +33,7 @@ from fusequote.platform.application import ApplicationEnclave
 from fusequote.platform.images import with_debug
 from fusequote.platform.quoting import QuoteResult
 from fusequote.relying import NonceFolder, Policy, appraise
-from fusequote.services.attestation import SignedReport
+from fusequote.relying.service import LocalService, ReportSource, ServiceReport
 from fusequote.services.services import Services
 from fusequote.steps import Listener, Meter, Steps
 from fusequote.verdict import Party, ResultDocument, Step, StepEvent, Verdict
@@ -46,6 +50,7 @@ __all__ = [
     "Verdict",
     "attest",
     "chip_notes",
+    "local_attestation",
     "policy_for",
     "simulated_chip_url",
     "verify",
@@ -64,6 +69,11 @@ def chip_notes(identity: Identity) -> tuple[str, ...]:
         notes.append("whoever has the chip's port can enter any enclave that it can launch")
     notes.append("EGETKEY's answer crosses the link in the clear: who reads the wire has that enclave's keys")
     return tuple(notes)
+
+
+def local_attestation(services: Services) -> ReportSource:
+    """The attestation service of this process, to be asked as one at an address is."""
+    return LocalService(services.attestation, lambda gid: services.registry.group_key(gid) is not None)
 
 
 def policy_for(sigstruct: SigStruct, **more: Any) -> Policy:
@@ -88,53 +98,66 @@ def verify(
     *,
     home: Home | str | Path | None = None,
     services: Services | None = None,
+    attestation: ReportSource | None = None,
+    root: x509.Certificate | None = None,
     nonce: str | None = None,
     listener: Listener | None = None,
 ) -> Verdict:
     """The verdict on a quote: the attestation service reports on it, the relying party judges the report.
 
-    ``services`` are those to ask, by default the home folder's own. ``nonce`` is one that the relying party
+    ``attestation`` is whom to ask, by default ``services``, and those by default the home folder's own; ``root`` is the
+    certificate that reports must lead to, by default that of ``services``. ``nonce`` is one that the relying party
     of this home folder gave out (:class:`~fusequote.relying.NonceFolder`); by default a fresh one. Never
     raises :class:`Refused`: a service that refuses the quote is a verdict.
     """
     home = home if isinstance(home, Home) else Home(home)
     steps = Steps(listener, Meter(wants_cycles=False))
-    own = Services(home) if services is None else None
-    try:
-        return _verify(quote, policy, services or own, NonceFolder(home.relying), nonce, steps)[0]
-    finally:
-        if own is not None:
-            own.close()
+    with Services(home) if services is None else contextlib.nullcontext(services) as known:
+        judge = _Judge.of(home, known, attestation, root)
+        return judge(quote, policy, nonce, steps)[0]
 
 
-def _verify(
-    quote: bytes, policy: Policy, services: Services, nonces: NonceFolder, nonce: str | None, steps: Steps
-) -> tuple[Verdict, SignedReport | None]:
-    nonce = nonce or nonces.issue()
-    try:
-        with steps.step(Step.VERIFY, "attestation report and verdict") as facts:
-            report = services.attestation.report(quote, nonce)
-            steps.exchange(
-                "attestation report",
-                Party.RELYING_PARTY,
-                Party.ATTESTATION_SERVICE,
-                sent=len(quote),
-                received=len(report.body),
-            )
-            verdict = appraise(
-                report.body,
-                report.signature,
-                report.chain_pem,
-                policy,
-                root=services.keys.report_root,
-                quote=quote,
-                nonce=nonce,
-                nonces=nonces,
-            )
-            facts.update(accepted=verdict.accepted, reason=verdict.codes[0].value)
-    except Refused as error:
-        return Verdict.refused(error), None
-    return verdict, report
+@dataclass(frozen=True)
+class _Judge:
+    """The relying party: whom it asks, what it trusts, its nonces."""
+
+    service: ReportSource
+    root: x509.Certificate
+    nonces: NonceFolder
+
+    @classmethod
+    def of(cls, home: Home, services: Services, service: ReportSource | None, root: x509.Certificate | None) -> _Judge:
+        """Those that are named, else the services'."""
+        return cls(service or local_attestation(services), root or services.keys.report_root, NonceFolder(home.relying))
+
+    def __call__(
+        self, quote: bytes, policy: Policy, nonce: str | None, steps: Steps
+    ) -> tuple[Verdict, ServiceReport | None]:
+        nonce = nonce or self.nonces.issue()
+        try:
+            with steps.step(Step.VERIFY, "attestation report and verdict") as facts:
+                report = self.service.report(quote, nonce)
+                steps.exchange(
+                    "attestation report",
+                    Party.RELYING_PARTY,
+                    Party.ATTESTATION_SERVICE,
+                    sent=len(quote),
+                    received=len(report.body),
+                )
+                verdict = appraise(
+                    report.body,
+                    report.signature,
+                    report.chain_pem,
+                    policy,
+                    root=self.root,
+                    quote=quote,
+                    nonce=nonce,
+                    nonces=self.nonces,
+                )
+                facts.update(accepted=verdict.accepted, reason=verdict.codes[0].value)
+        except Refused as error:
+            return Verdict.refused(error), None
+        return verdict, report
 
 
 @dataclass(frozen=True)
@@ -146,7 +169,7 @@ class AttestResult:
     notes: tuple[str, ...]
     events: tuple[StepEvent, ...] = field(repr=False)
     quote: bytes | None = field(default=None, repr=False)
-    report: SignedReport | None = field(default=None, repr=False)
+    report: ServiceReport | None = field(default=None, repr=False)
     chip_commands: int = 0
     chip_cycles: int | None = None
 
@@ -170,6 +193,10 @@ def attest(
     url: str | None = None,
     home: Home | str | Path | None = None,
     services: Services | None = None,
+    provisioning_url: str | None = None,
+    attestation: ReportSource | None = None,
+    root: x509.Certificate | None = None,
+    tls: ssl.SSLContext | None = None,
     policy: Policy | None = None,
     report_data: bytes | None = None,
     spid: bytes | None = None,
@@ -186,6 +213,10 @@ def attest(
     by default a hash of the relying party's nonce. ``spid``: 16 bytes, by default the home folder's own. A
     blank chip is manufactured; a platform that has an EPID key keeps it unless ``reprovision`` is set. A
     refusal at any step is a verdict with its reason; everything else raises.
+
+    Provisioning server and attestation service are those of ``services``, in this process, unless ``provisioning_url``
+    (an address; ``tls`` is what it is checked against, if it is HTTPS) and ``attestation`` name others; ``root`` is the
+    certificate that reports must lead to.
     """
     home = home if isinstance(home, Home) else Home(home)
     if report_data is not None and len(report_data) > 64:
@@ -197,8 +228,11 @@ def attest(
         if listener is not None:
             listener(event)
 
-    with Platform(url, home=home, services=services, listener=note) as platform:
-        run = _Run(platform, NonceFolder(home.relying), spid or home.secret("spid", 16), sign_type, reprovision)
+    with Platform(
+        url, home=home, services=services, listener=note, provisioning_url=provisioning_url, tls=tls
+    ) as platform:
+        judge = _Judge.of(home, platform.services, attestation, root)
+        run = _Run(platform, judge, spid or home.secret("spid", 16), sign_type, reprovision)
         try:
             verdict = run(image, sigstruct, policy, report_data, debug, progress)
         except Refused as error:
@@ -219,11 +253,11 @@ def attest(
 class _Run:
     """One run of the chain; keeps what it reached."""
 
-    def __init__(self, platform: Platform, nonces: NonceFolder, spid: bytes, sign_type: SignType, reprovision: bool):
-        self._platform, self._nonces = platform, nonces
+    def __init__(self, platform: Platform, judge: _Judge, spid: bytes, sign_type: SignType, reprovision: bool):
+        self._platform, self._judge = platform, judge
         self._spid, self._sign_type, self._reprovision = spid, sign_type, reprovision
         self.quote: bytes | None = None
-        self.report: SignedReport | None = None
+        self.report: ServiceReport | None = None
 
     def __call__(
         self,
@@ -234,7 +268,7 @@ class _Run:
         debug: bool,
         progress: Progress | None,
     ) -> Verdict:
-        platform, nonce = self._platform, self._nonces.issue()
+        platform, nonce = self._platform, self._judge.nonces.issue()
         data = hashlib.sha256(nonce.encode()).digest() if report_data is None else report_data
         opened = platform.open_image(image, sigstruct, debug=debug)
         try:
@@ -247,12 +281,12 @@ class _Run:
             if opened is not image:
                 opened.close()
         reported = platform.report(application, data)
-        if self._reprovision or not platform.is_provisioned():
+        if self._reprovision:
             platform.provision()
-        sigrl = platform.services.attestation.sigrl(platform.gid())
+        sigrl = platform.sigrl(self._judge.service)
         result = platform.quote_report(
             reported, spid=self._spid, sign_type=self._sign_type, nonce=secrets.token_bytes(16), sigrl=sigrl
         )
         self.quote = result.quote
-        verdict, self.report = _verify(result.quote, policy, platform.services, self._nonces, nonce, platform.steps)
+        verdict, self.report = self._judge(result.quote, policy, nonce, platform.steps)
         return verdict

@@ -71,6 +71,15 @@ def test_statuses_that_are_no_answer(status):
 def test_a_quote_that_the_service_refuses():
     with refused(Reason.QUOTE_FORMAT):
         remote(lambda request: httpx.Response(400)).report(b"no quote", "n")
+    for kind, reason in [
+        ("policy.spid", Reason.SPID),
+        ("quote.undecryptable", Reason.QUOTE_DECRYPTION),
+        ("accepted", Reason.QUOTE_FORMAT),  # an error does not get to say anything else
+        (["policy.spid"], Reason.QUOTE_FORMAT),
+    ]:
+        answer = httpx.Response(400, json={"error": {"kind": kind}})
+        with refused(reason):
+            remote(lambda request, answer=answer: answer).report(b"a quote", "n")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from fusequote.platform.provisioning_http import connect_to
 from fusequote.platform.quoting import QuoteResult, QuotingEnclave
 from fusequote.platform.signers import Signers
 from fusequote.platform.updates import Advice, advice_of, is_newer
+from fusequote.relying.service import ReportSource
 from fusequote.verdict import Party, Reason, Step, refuse
 
 __all__ = ["Platform", "ReportedEnclave"]
@@ -134,6 +135,18 @@ class Platform(Machine):
         if advice.provision or advice.rekey:
             self.provision(rekey=advice.rekey)
         return advice
+
+    def sigrl(self, service: ReportSource) -> bytes:
+        """The current SigRL of the platform's group, as the attestation service has it; b"" without entries.
+
+        Provisions first when the platform has no key, or one of a group that the service does not know.
+        """
+        if self.is_provisioned():
+            known = service.sigrl(self.gid())
+            if known is not None:
+                return known
+        self.provision()
+        return service.sigrl(self.gid()) or b""
 
     # 5: quote
 

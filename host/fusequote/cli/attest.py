@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fusequote.cli.attesting import Attestation, Provisioning, ReportRoot, SubscriptionKey
 from fusequote.cli.settings import current
 
 if TYPE_CHECKING:
@@ -52,13 +53,19 @@ def command(
         Path | None,
         typer.Option("--platform", metavar="SOCKET", help="With --exchange: on the chip of this platform daemon."),
     ] = None,
+    provisioning: Provisioning = None,
+    attestation: Attestation = None,
+    subscription_key: SubscriptionKey = None,
+    root: ReportRoot = None,
 ) -> int:
     """Run the chain from the fuse to the verdict and show each step as it happens.
 
-    A blank chip is manufactured first. With --exchange the verdict is that of a relying party elsewhere
+    A blank chip is manufactured first. The services are those of the home folder, in this process, unless
+    --provisioning and --attestation name servers. With --exchange the verdict is that of a relying party elsewhere
     (`fusequote relying-party`). Exit code 0: accepted, 10: refused, with the reason.
     """
     from fusequote import api
+    from fusequote.cli.attesting import remote_service, root_certificate, trusted_servers
     from fusequote.cli.output import exit_code, print_document, show_verdict
     from fusequote.cli.steps import StepsView
     from fusequote.cli.values import check_is_file, check_writable, hex_bytes, write_output
@@ -74,7 +81,9 @@ def command(
     if exchange is not None:
         from fusequote.cli.exchanging import run_exchange
 
-        _refuse_with_exchange(report_data=report_data, reprovision=reprovision, quote_out=quote_out)
+        _refuse_with_exchange(
+            report_data=report_data, reprovision=reprovision, quote_out=quote_out, attestation=attestation, root=root
+        )
         return run_exchange(
             exchange,
             enclave,
@@ -85,15 +94,23 @@ def command(
             service_provider,
             linkable,
             platform_socket,
+            provisioning,
         )
     if provider_key is not None or message is not None or platform_socket is not None:
         raise UsageError("--provider-key, --message and --platform are for --exchange")
-    with StepsView(not settings.json) as view:
+    with (
+        StepsView(not settings.json) as view,
+        remote_service(settings.home, attestation, subscription_key) as service,
+    ):
         result = api.attest(
             enclave,
             sigstruct,
             url=settings.chip_url,
             home=settings.home,
+            provisioning_url=provisioning,
+            attestation=service,
+            root=None if root is None else root_certificate(settings.home, root),
+            tls=None if provisioning is None else trusted_servers(settings.home),
             report_data=data,
             spid=service_provider,
             sign_type=api.SignType.LINKABLE if linkable else api.SignType.UNLINKABLE,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fusequote.errors import UsageError
 
 if TYPE_CHECKING:
+    import ssl
+
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -17,7 +21,33 @@ if TYPE_CHECKING:
     from fusequote.relying import Policy
     from fusequote.relying.service import ReportSource
 
-__all__ = ["attestation_service", "policy_of", "provider_key", "provider_public_key", "root_certificate"]
+__all__ = [
+    "Attestation",
+    "Provisioning",
+    "ReportRoot",
+    "SubscriptionKey",
+    "attestation_service",
+    "policy_of",
+    "provider_key",
+    "provider_public_key",
+    "remote_service",
+    "root_certificate",
+    "trusted_servers",
+]
+
+Provisioning = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The provisioning server, http(s)://HOST:PORT/. Default: in here."),
+]
+Attestation = Annotated[
+    str | None, typer.Option(metavar="URL", help="The attestation service, .../attestation/v4. Default: in here.")
+]
+SubscriptionKey = Annotated[
+    str | None, typer.Option(metavar="KEY", envvar="FUSEQUOTE_SUBSCRIPTION_KEY", help="For the attestation service.")
+]
+ReportRoot = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Root of attestation reports, PEM. Default: the home folder's.")
+]
 
 #: Name of the home folder's own service provider key.
 PROVIDER_KEY = "service-provider"
@@ -27,21 +57,46 @@ _PEM_LIMIT = 1 << 16
 @contextlib.contextmanager
 def attestation_service(home: Home, url: str | None, key: str | None) -> Iterator[ReportSource]:
     """The attestation service at ``url``, or the home folder's own in this process."""
-    from fusequote.relying.service import LocalService, RemoteService
-
     if url is not None:
-        if not key:
-            raise UsageError("--attestation needs a subscription key", hint="give --subscription-key")
-        remote = RemoteService(url, key)
-        try:
+        with remote_service(home, url, key) as remote:
             yield remote
-        finally:
-            remote.close()
         return
+    from fusequote.api import local_attestation
     from fusequote.services.services import Services
 
     with Services(home) as services:
-        yield LocalService(services.attestation, lambda gid: services.registry.group_key(gid) is not None)
+        yield local_attestation(services)
+
+
+@contextlib.contextmanager
+def remote_service(home: Home, url: str | None, key: str | None) -> Iterator[ReportSource | None]:
+    """The attestation service at ``url``, None without one."""
+    from fusequote.relying.service import RemoteService
+
+    if url is None:
+        yield None
+        return
+    if not key:
+        raise UsageError("--attestation needs a subscription key", hint="give --subscription-key")
+    remote = RemoteService(url, key, verify=trusted_servers(home))
+    try:
+        yield remote
+    finally:
+        remote.close()
+
+
+def trusted_servers(home: Home) -> ssl.SSLContext:
+    """What HTTPS servers are checked against: the system's authorities, and the home folder's own root if there."""
+    import ssl
+
+    context = ssl.create_default_context()
+    own = home.keys / "tls-root.crt"
+    if own.exists():
+        try:
+            context.load_verify_locations(own)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{own} is no certificate in PEM", hint="remove it: it is made again") from error
+    return context
 
 
 def policy_of(

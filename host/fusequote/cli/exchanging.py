@@ -23,15 +23,17 @@ def run_exchange(
     spid: bytes | None,
     linkable: bool,
     socket: Path | None,
+    provisioning: str | None,
 ) -> int:
     """Launch an enclave, exchange keys with the relying party at ``url``, talk, and show what came of it.
 
     ``spid`` and ``linkable`` are what is agreed to: with None and False the relying party's SPID and unlinkable quotes.
-    ``socket`` is the platform daemon's, None for a chip of one's own.
+    ``socket`` is the platform daemon's, None for a chip of one's own, which is provisioned by the server at
+    ``provisioning``, None for one in this process.
     """
     from fusequote.api import chip_notes
     from fusequote.arch import SignType
-    from fusequote.cli.attesting import provider_public_key
+    from fusequote.cli.attesting import attestation_service, provider_public_key
     from fusequote.cli.output import show_result
     from fusequote.cli.platforms import open_platform
     from fusequote.exchange import EnclaveSession
@@ -41,7 +43,10 @@ def run_exchange(
 
     settings = current()
     provider = provider_public_key(settings.home, key)
-    with open_platform(settings, socket) as platform:
+    with (
+        attestation_service(settings.home, None, None) as service,
+        open_platform(settings, socket, service, provisioning) as platform,
+    ):
         application = platform.launch(enclave, sigstruct, debug)
         agreed = SignType.LINKABLE if linkable else SignType.UNLINKABLE
         session = EnclaveSession(application, platform.quoter, provider, spid=spid, sign_type=agreed)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fusequote.cli.settings import Settings
     from fusequote.platform.application import ApplicationEnclave
     from fusequote.platform.quoting import QuoteResult
+    from fusequote.relying.service import ReportSource
 
 __all__ = ["OpenPlatform", "open_platform"]
 
@@ -25,8 +26,8 @@ class OpenPlatform:
     """A chip with a Quoting Enclave. ``quoter`` has init_quote and get_quote.
 
     ``launch``: (file or None for the sample, its SIGSTRUCT's file, whether with DEBUG) to the application.
-    ``quote``: (application, REPORTDATA, SPID, signature type) to a quote against the group's current SigRL, for which
-    the Quoting Enclave vouched to the application.
+    ``quote``: (application, REPORTDATA, SPID, signature type) to a quote against the SigRL that the attestation service
+    has for the group now, for which the Quoting Enclave vouched to the application.
     """
 
     quoter: Any
@@ -40,20 +41,35 @@ class OpenPlatform:
 
 
 @contextlib.contextmanager
-def open_platform(settings: Settings, socket: Path | None) -> Iterator[OpenPlatform]:
+def open_platform(
+    settings: Settings, socket: Path | None, service: ReportSource, provisioning: str | None = None
+) -> Iterator[OpenPlatform]:
     """The platform daemon at ``socket``, or the chip that the settings name; the home folder's own chip is manufactured
     first when it is blank.
+
+    ``service`` has the SigRLs; ``provisioning`` is the provisioning server's address, None for one in this process.
     """
     with contextlib.ExitStack() as stack:
-        yield _of_daemon(settings, socket, stack) if socket is not None else _of_chip(settings, stack)
+        if socket is None:
+            yield _of_chip(settings, service, provisioning, stack)
+            return
+        if provisioning is not None:
+            raise UsageError("--provisioning and --platform exclude each other: the platform daemon has its own")
+        yield _of_daemon(settings, service, socket, stack)
 
 
-def _of_chip(settings: Settings, stack: contextlib.ExitStack) -> OpenPlatform:
+def _of_chip(
+    settings: Settings, service: ReportSource, provisioning: str | None, stack: contextlib.ExitStack
+) -> OpenPlatform:
     from fusequote.api import Platform
+    from fusequote.cli.attesting import trusted_servers
     from fusequote.cli.steps import StepsView
 
     view = stack.enter_context(StepsView(not settings.json))
-    platform = stack.enter_context(Platform(settings.chip_url, home=settings.home, listener=view))
+    tls = None if provisioning is None else trusted_servers(settings.home)
+    platform = stack.enter_context(
+        Platform(settings.chip_url, home=settings.home, listener=view, provisioning_url=provisioning, tls=tls)
+    )
 
     def start(enclave: Path | None, sigstruct: Path | None, debug: bool) -> ApplicationEnclave:
         with platform.open_image(enclave, sigstruct, debug=debug) as image:
@@ -62,25 +78,21 @@ def _of_chip(settings: Settings, stack: contextlib.ExitStack) -> OpenPlatform:
             return platform.launch(image, progress=view.pages)
 
     def quote(application: ApplicationEnclave, data: bytes, spid: bytes, sign_type: SignType) -> QuoteResult:
-        if not platform.is_provisioned():
-            platform.provision()
-        sigrl, nonce = platform.services.attestation.sigrl(platform.gid()), secrets.token_bytes(16)
+        sigrl, nonce = platform.sigrl(service), secrets.token_bytes(16)
         return platform.quote(application, data, spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl)
 
     return OpenPlatform(platform, start, quote)
 
 
-def _of_daemon(settings: Settings, socket: Path, stack: contextlib.ExitStack) -> OpenPlatform:
+def _of_daemon(settings: Settings, service: ReportSource, socket: Path, stack: contextlib.ExitStack) -> OpenPlatform:
     from fusequote.enclave import open_image
     from fusequote.platform.client import PlatformClient
     from fusequote.platform.images import signed_sample, with_debug
     from fusequote.platform.signers import Signers
-    from fusequote.services.services import Services
 
     if settings.chip is not None:
         raise UsageError("--chip and --platform exclude each other: the platform daemon owns its chip")
     client = stack.enter_context(PlatformClient(socket))
-    services = stack.enter_context(Services(settings.home))
 
     def start(enclave: Path | None, sigstruct: Path | None, debug: bool) -> ApplicationEnclave:
         if enclave is None:
@@ -94,7 +106,7 @@ def _of_daemon(settings: Settings, socket: Path, stack: contextlib.ExitStack) ->
     def quote(application: ApplicationEnclave, data: bytes, spid: bytes, sign_type: SignType) -> QuoteResult:
         target, gid = client.init_quote()
         report, nonce = application.report(target, data).to_bytes(), secrets.token_bytes(16)
-        sigrl = services.attestation.sigrl(gid[::-1])
+        sigrl = service.sigrl(gid[::-1]) or b""
         result = client.get_quote(report, spid=spid, sign_type=sign_type, nonce=nonce, sigrl=sigrl)
         application.check_quote(target, result.qe_report or b"", nonce, result.quote)
         return result

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fusequote.cli.attest import DebugEnclave, Enclave, SigStructFile
+from fusequote.cli.attesting import Attestation, Provisioning, SubscriptionKey
 from fusequote.cli.settings import current
 
 
@@ -23,13 +24,18 @@ def command(
     platform_socket: Annotated[
         Path | None, typer.Option("--platform", metavar="SOCKET", help="On the chip of this platform daemon.")
     ] = None,
+    provisioning: Provisioning = None,
+    attestation: Attestation = None,
+    subscription_key: SubscriptionKey = None,
 ) -> int:
     """Launch an enclave and make a version 2 QUOTE of it, for `fusequote verify` or any verifier of our services.
 
-    Joins the EPID group first when the platform has no key of it. Without --out the quote is printed in base64.
+    Joins the EPID group first when the platform has no key of it; the group's SigRL is the attestation service's.
+    Without --out the quote is printed in base64.
     """
     from fusequote.api import chip_notes
     from fusequote.arch import SignType
+    from fusequote.cli.attesting import attestation_service
     from fusequote.cli.output import show_result, stdout
     from fusequote.cli.platforms import open_platform
     from fusequote.cli.values import check_is_file, check_writable, hex_bytes, write_output
@@ -43,7 +49,10 @@ def command(
     check_writable(out)
     data = hex_bytes("--report-data", report_data, most=64)
     service_provider = settings.home.secret("spid", 16) if spid is None else hex_bytes("--spid", spid, 16)
-    with open_platform(settings, platform_socket) as platform:
+    with (
+        attestation_service(settings.home, attestation, subscription_key) as service,
+        open_platform(settings, platform_socket, service, provisioning) as platform,
+    ):
         application = platform.launch(enclave, sigstruct, debug_enclave)
         sign_type = SignType.LINKABLE if linkable else SignType.UNLINKABLE
         result = platform.quote(application, data, service_provider, sign_type)

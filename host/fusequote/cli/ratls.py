@@ -13,17 +13,10 @@ from typing import Annotated
 import typer
 
 from fusequote.cli.attest import DebugEnclave, Enclave, SigStructFile
-from fusequote.cli.relying_party import KEY_VARIABLE
+from fusequote.cli.attesting import Attestation, Provisioning, ReportRoot, SubscriptionKey
 from fusequote.cli.settings import current
 
 app = typer.Typer(help="TLS with attested servers: a server of an enclave, and the client that checks it.")
-
-Attestation = Annotated[
-    str | None, typer.Option(metavar="URL", help="The attestation service, .../attestation/v4. Default: in here.")
-]
-SubscriptionKey = Annotated[
-    str | None, typer.Option(metavar="KEY", envvar=KEY_VARIABLE, help="For the attestation service.")
-]
 
 
 @app.command()
@@ -41,6 +34,7 @@ def serve(
     platform_socket: Annotated[
         Path | None, typer.Option("--platform", metavar="SOCKET", help="On the chip of this platform daemon.")
     ] = None,
+    provisioning: Provisioning = None,
     attestation: Attestation = None,
     subscription_key: SubscriptionKey = None,
 ) -> int:
@@ -66,14 +60,16 @@ def serve(
             check_is_file(path)
     provider = settings.home.secret("spid", 16) if spid is None else hex_bytes("--spid", spid, 16)
     key = make_key()
-    with open_platform(settings, platform_socket) as platform:
+    with (
+        attestation_service(settings.home, attestation, subscription_key) as service,
+        open_platform(settings, platform_socket, service, provisioning) as platform,
+    ):
         application = platform.launch(enclave, sigstruct, debug_enclave)
         quote = platform.quote(application, report_data(key.public_key()), provider, SignType.UNLINKABLE).quote
         if form == "quote":
             certificate = quote_certificate(key, quote)
         else:
-            with attestation_service(settings.home, attestation, subscription_key) as service:
-                certificate = report_certificate(key, service.report(quote, secrets.token_hex(16)))
+            certificate = report_certificate(key, service.report(quote, secrets.token_hex(16)))
         server = LineServer(server_context(certificate, key), host, port, lambda line: line, tell=_log)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
@@ -96,9 +92,7 @@ def connect(
     allow_debug: Annotated[bool, typer.Option("--allow-debug", help="Trust an enclave in DEBUG.")] = False,
     attestation: Attestation = None,
     subscription_key: SubscriptionKey = None,
-    root: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Root of attestation reports, PEM. Default: the home folder's.")
-    ] = None,
+    root: ReportRoot = None,
 ) -> int:
     """Connect, judge the enclave behind the server's certificate, and only then speak.
 

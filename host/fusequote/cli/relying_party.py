@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fusequote.cli.attesting import Attestation, ReportRoot, SubscriptionKey
 from fusequote.cli.settings import current
 
 if TYPE_CHECKING:
     from fusequote.exchange.hosting import Hosting
 
-KEY_VARIABLE = "FUSEQUOTE_SUBSCRIPTION_KEY"
 #: The most bytes of what is given to trusted enclaves.
 SECRET_LIMIT = 1 << 20
 
@@ -44,15 +44,9 @@ def command(
     secret: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What trusted enclaves get. Default: a hash of their message.")
     ] = None,
-    attestation: Annotated[
-        str | None, typer.Option(metavar="URL", help="The attestation service, .../attestation/v4. Default: in here.")
-    ] = None,
-    subscription_key: Annotated[
-        str | None, typer.Option(metavar="KEY", envvar=KEY_VARIABLE, help="For the attestation service.")
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Root of attestation reports, PEM. Default: the home folder's.")
-    ] = None,
+    attestation: Attestation = None,
+    subscription_key: SubscriptionKey = None,
+    root: ReportRoot = None,
 ) -> int:
     """Serve the key exchange msg0 to msg4: the verdict on each enclave, and secure messages with those trusted.
 

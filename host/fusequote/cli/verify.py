@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fusequote.cli.attesting import Attestation, ReportRoot, SubscriptionKey
 from fusequote.cli.settings import current
 
 #: A quote is 1,116 bytes and 160 for each entry of the SigRL; this leaves room for 100,000 entries.
@@ -31,13 +32,18 @@ def command(
     allow_debug: Annotated[
         bool, typer.Option("--allow-debug", help="Accept an enclave in DEBUG: not in production.")
     ] = False,
+    attestation: Attestation = None,
+    subscription_key: SubscriptionKey = None,
+    root: ReportRoot = None,
 ) -> int:
-    """Ask the attestation service of the home folder about a quote, judge its signed report, and say yes or no.
+    """Ask the attestation service about a quote, judge its signed report, and say yes or no.
 
-    At least one of --mrenclave, --mrsigner and --sigstruct says whose enclave is accepted. Exit code 0: accepted,
-    10: refused, with every reason.
+    The service is the home folder's own, in this process, unless --attestation names a server. At least one of
+    --mrenclave, --mrsigner and --sigstruct says whose enclave is accepted. Exit code 0: accepted, 10: refused, with
+    every reason.
     """
     from fusequote.api import verify
+    from fusequote.cli.attesting import remote_service, root_certificate
     from fusequote.cli.output import exit_code, print_document, show_verdict
     from fusequote.cli.steps import StepsView
     from fusequote.cli.values import check_is_file, hex_bytes, read_limited
@@ -65,8 +71,12 @@ def command(
         spid=None if spid is None else hex_bytes("--spid", spid, 16),
     )
     data = read_limited(quote, "a quote", QUOTE_LIMIT)
-    with StepsView(not settings.json) as view:
-        verdict = verify(data, policy, home=settings.home, listener=view)
+    with (
+        StepsView(not settings.json) as view,
+        remote_service(settings.home, attestation, subscription_key) as service,
+    ):
+        trusted = None if root is None else root_certificate(settings.home, root)
+        verdict = verify(data, policy, home=settings.home, attestation=service, root=trusted, listener=view)
     if settings.json:
         print_document(verdict.to_json())
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -79,11 +81,11 @@ class RemoteService:
     """The attestation service at ``url``, which ends in ``/attestation/v4`` or ``v5``; ``key`` is the
     subscription key.
 
-    ``verify`` is httpx's: False, or a file of certificates to trust beside the system's.
+    ``verify`` is httpx's: what an HTTPS server is checked against, by default the system's authorities; False: nothing.
     Raises :class:`UsageError` for a URL that is none; its methods raise :class:`ServiceProblem` too.
     """
 
-    def __init__(self, url: str, key: str, *, verify: bool | str = True, transport: Any = None):
+    def __init__(self, url: str, key: str, *, verify: bool | ssl.SSLContext = True, transport: Any = None):
         import httpx
 
         parts = urlsplit(url)
@@ -91,9 +93,8 @@ class RemoteService:
             raise UsageError(f"{url}: an attestation service is given as http(s)://host[:port]/.../attestation/v4")
         self._base = url.rstrip("/")
         self._http, self._errors = httpx, (httpx.HTTPError, httpx.InvalidURL, OSError)
-        context = httpx.create_ssl_context(verify=verify) if isinstance(verify, str) else verify
         self._client = httpx.Client(
-            timeout=TIMEOUT, verify=context, headers={_KEY_HEADER: key}, transport=transport, follow_redirects=False
+            timeout=TIMEOUT, verify=verify, headers={_KEY_HEADER: key}, transport=transport, follow_redirects=False
         )
 
     def __repr__(self) -> str:
@@ -111,11 +112,13 @@ class RemoteService:
             raise ServiceProblem(f"{self._base}: the SigRL of {gid.hex()} is not base64") from error
 
     def report(self, quote: bytes, nonce: str) -> ServiceReport:
-        """See :class:`ReportSource`. A quote that the service calls malformed (400) is refused: quote.malformed."""
+        """See :class:`ReportSource`. A quote that the service does not take (400) is refused for the reason that it
+        names, or as quote.malformed.
+        """
         request = {"isvEnclaveQuote": base64.b64encode(quote).decode(), "nonce": nonce}
         status, body, headers = self._ask("POST", "/report", json=request)
         if status == 400:
-            raise refuse(Reason.QUOTE_FORMAT, "so says the attestation service")
+            raise refuse(_reason_in(body), "so says the attestation service")
         self._check(status)
         if len(body) > LIMIT:
             raise ServiceProblem(f"{self._base}: a report of {len(body):,} bytes")
@@ -153,3 +156,13 @@ class RemoteService:
                 hint="give the key that belongs to your SPID",
             )
         raise ServiceProblem(f"{self._base}: the attestation service answered {status}", hint="try again later")
+
+
+def _reason_in(body: bytes) -> Reason:
+    """What an error of our own service says of a quote; Intel's did not document its errors."""
+    try:
+        kind = json.loads(body)["error"]["kind"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Reason.QUOTE_FORMAT
+    told = {reason.value: reason for reason in (Reason.QUOTE_DECRYPTION, Reason.SPID, Reason.LINKABILITY)}
+    return told.get(kind, Reason.QUOTE_FORMAT) if isinstance(kind, str) else Reason.QUOTE_FORMAT
