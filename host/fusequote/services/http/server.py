@@ -80,7 +80,10 @@ def new_application(title: str, version: str, description: str) -> FastAPI:
 
     ``version`` is that of the protocol.
     """
-    return FastAPI(title=title, version=version, description=description, docs_url=None, redoc_url=None)
+    # No redirects: a client that does not follow them would get neither an answer nor an error of the API.
+    return FastAPI(
+        title=title, version=version, description=description, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
 
 
 def dress(app: FastAPI, context: ServiceContext) -> Callable[..., Awaitable[None]]:
