@@ -7,12 +7,14 @@ import datetime
 import os
 import resource
 import signal
+import threading
 
 import httpx
 import pytest
 import store_app
 from fusequote.errors import UsageError
 from fusequote.services.clock import ClockProblem, SystemClock
+from fusequote.services.http import workers
 from fusequote.services.http.server import dress, open_context
 from fusequote.services.http.settings import ServerSettings
 from fusequote.services.http.workers import WorkerLost, WorkerPool, WorkersBusy, WorkerTimeout
@@ -148,8 +150,8 @@ def test_a_server_whose_clock_is_wrong_says_so_until_it_is_right(home):
 # workers
 
 
-def double(number: int) -> int:
-    return 2 * number
+def double(value):
+    return 2 * value
 
 
 def hang() -> None:
@@ -168,47 +170,105 @@ def complain(kind: str) -> None:
 
 
 def give_a_lock() -> object:
-    import threading
-
     return threading.Lock()
+
+
+def failure(pool, *call):
+    """What running this raises."""
+
+    async def ask():
+        with pytest.raises(Exception) as caught:
+            await pool.run(*call)
+        return caught.value
+
+    return ask()
 
 
 def test_workers():
     lost = []
     pool = WorkerPool(1, timeout=20, lost=lambda: lost.append(1))
-    try:
-        assert pool.submit(double, 21).result(60) == 42
-        with pytest.raises(WorkerLost):
-            pool.submit(die).result(60)
-        # The one thread of the pool reports a lost worker before it takes the next job.
-        assert pool.submit(double, 1).result(60) == 2
+
+    async def ask() -> None:
+        assert await pool.run(double, 21) == 42
+        assert isinstance(await failure(pool, die), WorkerLost)
         assert len(lost) == 2, "the job was tried twice"
-        assert pool.submit(double, 1).result(60) == 2
-        refused = pool.submit(complain, "refused").exception(60)
+        assert await pool.run(double, 1) == 2
+        refused = await failure(pool, complain, "refused")
         assert refused.reason == Reason.QUOTE_FORMAT and "seen" in refused.detail
-        wrong = pool.submit(complain, "usage").exception(60)
+        wrong = await failure(pool, complain, "usage")
         assert (type(wrong), str(wrong), wrong.hint) == (UsageError, "wrong", "do it otherwise")
-        assert "cannot be sent" in str(pool.submit(give_a_lock).exception(60))
-        assert isinstance(pool.submit(lambda: 0).exception(60), Exception), "what cannot be sent is said"
-        assert pool.submit(double, 2).result(60) == 4
+        assert "cannot be sent" in str(await failure(pool, give_a_lock))
+        assert await failure(pool, lambda: 0), "what cannot be sent is said"
+        assert await pool.run(double, 2) == 4
         pool._timeout = 0.2
-        with pytest.raises(WorkerTimeout):
-            pool.submit(hang).result(60)
+        assert isinstance(await failure(pool, hang), WorkerTimeout)
         pool._timeout = 20
-        assert pool.submit(double, 3).result(60) == 6
+        assert await pool.run(double, 3) == 6
+        large = "x" * (3 << 20)  # more than fits into a socket at once, both ways
+        assert await pool.run(double, large) == 2 * large
+        assert len(lost) == 3
+
+    try:
+        asyncio.run(ask())
     finally:
         pool.close()
-    with pytest.raises(WorkersBusy):
-        pool.submit(double, 1)
+    assert isinstance(asyncio.run(failure(pool, double, 1)), WorkersBusy)
 
 
-def test_too_many_jobs_are_refused_and_those_that_wait_when_it_closes():
-    pool = WorkerPool(1, waiting=1, timeout=1)
-    running = pool.submit(hang)
-    while not running.running():
-        pass
-    waiting = pool.submit(double, 1)
-    with pytest.raises(WorkersBusy):
-        pool.submit(double, 1)
-    pool.close()
-    assert isinstance(waiting.exception(60), WorkersBusy) and isinstance(running.exception(60), WorkerTimeout)
+def test_a_worker_that_dies_while_it_waits_is_replaced():
+    lost = []
+    pool = WorkerPool(1, timeout=20, lost=lambda: lost.append(1))
+
+    async def ask() -> None:
+        first = await pool.run(os.getpid)
+        os.kill(first, signal.SIGKILL)
+        while not lost:
+            await asyncio.sleep(0)
+        assert await pool.run(os.getpid) not in (first, os.getpid())
+
+    try:
+        asyncio.run(ask())
+    finally:
+        pool.close()
+
+
+def test_a_job_that_was_given_up_ends_before_the_worker_takes_the_next():
+    pool = WorkerPool(1, timeout=20)
+
+    async def ask() -> None:
+        given_up = asyncio.ensure_future(pool.run(double, 1))
+        not_begun = asyncio.ensure_future(pool.run(die))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        not_begun.cancel()
+        assert await pool.run(double, 5) == 10, "not the answer to another question"
+
+    try:
+        asyncio.run(ask())
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_many_jobs_are_refused_and_those_that_wait_when_it_closes(count, monkeypatch):
+    monkeypatch.setattr(workers, "_PATIENCE", 0.1)  # with the worker that hangs
+    pool = WorkerPool(count, waiting=1, timeout=60)
+    release = threading.Event()
+
+    async def ask() -> None:
+        running = asyncio.ensure_future(pool.run(hang) if count else pool.run(release.wait))
+        await asyncio.sleep(0)
+        while pool.waiting:
+            await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(pool.run(double, 1))
+        await asyncio.sleep(0)
+        assert pool.waiting == 1 and isinstance(await failure(pool, double, 1), WorkersBusy)
+        release.set()
+        pool.close()
+        found = await asyncio.gather(running, waiting, return_exceptions=True)
+        if count:
+            assert [type(error) for error in found] == [WorkersBusy] * 2
+        else:
+            assert found[0] is True, "what had begun came to its end"
+
+    asyncio.run(ask())
