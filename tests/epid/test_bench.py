@@ -7,28 +7,69 @@ import typer
 from fusequote.cli.document import MarkedDocument
 from fusequote.cli.settings import Settings, use
 from fusequote.epid.arithmetic import available
-from fusequote.epid.bench import HEAD, command, markdown, measure
+from fusequote.epid.bench import Row, Shared, command, measure
+from fusequote.epid.benchtables import AIMS, HEAD, aims, markdown, tables
 from fusequote.errors import EnvironmentProblem, UsageError
 
 
 def test_all_operations_are_measured(tmp_path):
-    rows = list(measure(list(available())[:1], 0.01, 10))
+    heard = []
+    rows, shared = measure(list(available())[:1], 0.01, 20, heard.append)
     names = [row.what for row in rows]
     assert names[0] == "pairing" and rows[0].pairings == 1
     for what in ("sign", "verify", "issue", "join request", "sign with a pre-signature", "verify, SigRL of 10"):
         assert what in names
-    assert all(0 < row.low <= row.median <= row.high for row in rows)
-    assert all(row.cpu > 0 for row in rows)
+    assert all(0 < row.least <= row.low <= row.median <= row.high and row.wall > 0 for row in rows)
+    assert heard == list(range(1, len(rows) + 1))
+    assert all(s.one > 0 and s.all > 0 and s.processors > 1 for s in shared)
     document = tmp_path / "performance.md"
     begin, end = (f"<!-- fusequote bench epid: {word} -->" for word in ("begin", "end"))
     document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    MarkedDocument(document, "epid").put(markdown(rows))
+    MarkedDocument(document, "epid").put(markdown(rows, shared))
     text = document.read_text()
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
-    assert text.count("\n| ") == len(rows) + 2 and HEAD[0] in text
+    assert text.count("\n| ") == sum(len(cells) + 2 for _, _, cells in tables(rows, shared))
+    assert "| " + " | ".join(HEAD) + " |" in text
     (tmp_path / "other.md").write_text("nothing")
     with pytest.raises(UsageError, match="no place"):
         MarkedDocument(tmp_path / "other.md", "epid")
+
+
+def test_shares_are_compared_on_one_processor_and_on_all(monkeypatch):
+    """Both times are of the same work, and the process may use all processors again afterwards."""
+    import os
+
+    from fusequote.epid import bench
+
+    everywhere = os.sched_getaffinity(0)
+    seen, arithmetic = [], bench.load(available()[0])
+    measured = bench.Bench(arithmetic, 0.01, 20)
+    monkeypatch.setattr(bench, "SHARED_RUNS", 2)
+    work = measured._with_sigrl
+    monkeypatch.setattr(measured, "_with_sigrl", lambda n: [lambda: (seen.append(os.sched_getaffinity(0)), n)] * 2)
+    shared = list(measured.shared())
+    assert work(1) and os.sched_getaffinity(0) == everywhere
+    if not arithmetic.parallel or len(everywhere) == 1:
+        assert not shared
+        return
+    assert [s.what for s in shared] == ["sign, SigRL of 20", "verify, SigRL of 20"]
+    assert [len(processors) for processors in seen] == [1, len(everywhere)] * 4
+
+
+def test_aims_are_per_entry():
+    def row(back_end, what, seconds):
+        return Row(back_end, what, 3, seconds, seconds, seconds, seconds / 2, seconds, 1.0)
+
+    rows = [row("c", "sign", 1e-3), row("c", "sign, SigRL of 10", 1.0), row("c", "sign, SigRL of 1,000", 0.201)]
+    rows += [row("c", "verify", 1e-3), row("c", "verify, PrivRL of 1,000", 0.041), row("int", "sign", 4e-3)]
+    found = {(name, what): (median, least) for name, what, _, median, least in aims(rows)}
+    assert found["c", "SigRL entry, to prove"] == pytest.approx((2e-4, 1e-4))
+    assert found["c", "PrivRL entry"] == pytest.approx((4e-5, 2e-5))
+    assert found["int", "sign"] == (4e-3, 2e-3)
+    assert set(found) <= {(name, what) for name, what, _ in AIMS} and len(found) == 5
+    shown = {title: cells for title, _, cells in tables(rows, [Shared("c", "sign", 2, 0.4, 0.2)])}
+    assert shown[next(title for title in shown if "aimed" in title)][0][-1] == "83 %"
+    assert shown[next(title for title in shown if "all 2" in title)][0][-1] == "2.00"
 
 
 def test_command(capsys):

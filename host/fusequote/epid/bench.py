@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -24,17 +25,20 @@ from fusequote.epid import (
     g1_hash,
 )
 from fusequote.epid.arithmetic import Arithmetic, available, load
+from fusequote.epid.parallel import CHUNK, cores
 from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR
 
 SIZES = (0, 1, 10, 100, 1_000, 10_000)
+#: SigRL on which one processor and all of them are compared, and how often each runs.
+SHARED_SIZE, SHARED_RUNS = 1_000, 20
+PRIVRL_SIZE = 1_000
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. Times in seconds; ``pairings`` is the median in pairings of the same back end.
+    """One measurement. Times in seconds; all but ``wall`` are processor times, over all threads.
 
-    ``cpu`` is the least processor time that a run took, over all threads: what is left of the figure when others use
-    the machine, too.
+    ``pairings`` is the median in pairings of the same back end.
     """
 
     back_end: str
@@ -43,8 +47,20 @@ class Row:
     median: float
     low: float  #: first quartile
     high: float  #: third quartile
+    least: float
+    wall: float  #: median of the clock on the wall
     pairings: float
-    cpu: float
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The least time, by the clock on the wall, of an operation on one processor and on all of them, in seconds."""
+
+    back_end: str
+    what: str
+    processors: int
+    one: float
+    all: float
 
 
 def _measure(call: Callable[[], object], seconds: float) -> list[tuple[float, float]]:
@@ -87,12 +103,11 @@ class Bench:
         """All measurements, the pairing first."""
         for what, call in self._operations():
             measured = _measure(call, self.seconds)
-            times, cpu = sorted(wall for wall, _ in measured), min(cpu for _, cpu in measured)
-            median = statistics.median(times)
+            cpu = sorted(cpu for _, cpu in measured)
+            median, quarter = statistics.median(cpu), len(cpu) // 4
             self.pairing = self.pairing or median
-            quarter = len(times) // 4
-            low, high = times[quarter], times[-1 - quarter]
-            yield Row(self.a.name, what, len(times), median, low, high, median / self.pairing, cpu)
+            low, high, wall = cpu[quarter], cpu[-1 - quarter], statistics.median(wall for wall, _ in measured)
+            yield Row(self.a.name, what, len(cpu), median, low, high, cpu[0], wall, median / self.pairing)
 
     def _operations(self) -> Iterator[tuple[str, Callable[[], object]]]:
         a, group, member = self.a, self.issuer.group, self.member
@@ -107,32 +122,63 @@ class Bench:
         precomp = MemberPrecomp.compute(group, self.key.A, a)
         yield "member ready", lambda: Member(group, self.key, arithmetic=a)
         yield "member ready, precomputed", lambda: Member(group, self.key, precomp=precomp, arithmetic=a)
-        yield "verifier ready", lambda: Verifier(group, arithmetic=a)
+        fresh = _Ahead(lambda: Issuer.create(b"\0\0\0\1", arithmetic=a).group, lambda g: Verifier(g, arithmetic=a))
+        yield "verifier ready", fresh
+        yield "verifier ready, known group", lambda: Verifier(group, arithmetic=a)
         yield "sign", lambda: member.sign(message)
         yield "sign, basename", lambda: member.sign(message, b"basename")
         yield "pre-signature", member.presign
         yield "sign with a pre-signature", _Ahead(member.presign, lambda p: member.sign(message, presig=p))
         signature, verifier = member.sign(message).to_bytes(), Verifier(group, arithmetic=a)
         yield "verify", lambda: verifier.verify(signature, message)
-        listed = Verifier(group, priv_rl=PrivRl(group.gid, 1, tuple(range(1, 1_001))), arithmetic=a)
-        yield "verify, PrivRL of 1,000", lambda: listed.verify(signature, message)
+        listed = Verifier(group, priv_rl=PrivRl(group.gid, 1, tuple(range(1, PRIVRL_SIZE + 1))), arithmetic=a)
+        yield f"verify, PrivRL of {PRIVRL_SIZE:,}", lambda: listed.verify(signature, message)
         for size in SIZES:
             if size <= self.largest:
-                yield from self._sigrl(size, message)
+                sign, verify = self._with_sigrl(size)
+                yield f"sign, SigRL of {size:,}", sign
+                yield f"verify, SigRL of {size:,}", verify
 
-    def _sigrl(self, size: int, message: bytes) -> Iterator[tuple[str, Callable[[], object]]]:
-        group, a = self.issuer.group, self.a
+    def _with_sigrl(self, size: int) -> tuple[Callable[[], object], Callable[[], object]]:
+        """To sign and, after that, to verify what was signed last."""
+        group, a, message = self.issuer.group, self.a, b"message"
         rl = SigRl(group.gid, 1, tuple(self._entries(size)))
-        yield f"sign, SigRL of {size:,}", lambda: self.member.sign(message, sigrl=rl)
-        signature = self.member.sign(message, sigrl=rl).to_bytes()
-        verifier = Verifier(group, sig_rl=rl, arithmetic=a)
-        yield f"verify, SigRL of {size:,}", lambda: verifier.verify(signature, message)
+        verifier, signed = Verifier(group, sig_rl=rl, arithmetic=a), []
+
+        def sign() -> None:
+            signed[:] = [self.member.sign(message, sigrl=rl).to_bytes()]
+
+        return sign, lambda: verifier.verify(signed[0], message)
 
     def _entries(self, size: int) -> Iterator[tuple[bytes, bytes]]:
         table = self.a.g1_prepare(G1_GENERATOR)
         for i in range(size):
             f = fp_hash(HashAlg.SHA256, i.to_bytes(4, "big")) or 1
             yield g1_hash(HashAlg.SHA256, i.to_bytes(4, "big"), self.a), self.a.g1_sum([(table, f)])
+
+    def shared(self) -> Iterator[Shared]:
+        """SigRL work on one processor and on all, in turn; nothing where the back end has no threads, or one processor.
+
+        One processor means this process pinned to it, so that whatever the work does, it does there.
+        """
+        size = min(SHARED_SIZE, self.largest)
+        if not self.a.parallel or cores() == 1 or size <= CHUNK or not hasattr(os, "sched_setaffinity"):
+            return
+        everywhere = os.sched_getaffinity(0)
+        one = sorted(everywhere)[0:1]
+        for what, call in zip(("sign", "verify"), self._with_sigrl(size), strict=True):
+            least = {}
+            for processors in (one, everywhere) * SHARED_RUNS:
+                os.sched_setaffinity(0, processors)
+                try:
+                    start = time.perf_counter()
+                    call()
+                    spent = time.perf_counter() - start
+                finally:
+                    os.sched_setaffinity(0, everywhere)
+                least[len(processors)] = min(spent, least.get(len(processors), spent))
+            name = f"{what}, SigRL of {size:,}"
+            yield Shared(self.a.name, name, len(everywhere), least[1], least[len(everywhere)])
 
 
 class _Ahead:
@@ -150,32 +196,22 @@ class _Ahead:
         self._ready = self._before()
 
 
-def measure(names: list[str], seconds: float, largest: int) -> Iterator[Row]:
-    """The rows of each back end in turn; raises EnvironmentProblem for one that is not there."""
-    for name in names:
-        yield from Bench(load(name), seconds, largest).rows()
+def measure(
+    names: list[str], seconds: float, largest: int, begun: Callable[[int], None] = lambda done: None
+) -> tuple[list[Row], list[Shared]]:
+    """The measurements of each back end in turn; ``begun`` hears how many rows there are, before each.
 
-
-def milliseconds(value: float) -> str:
-    """Three figures or so."""
-    value *= 1e3
-    return f"{value:,.3f}" if value < 1 else f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row for a table."""
-    spread = f"{milliseconds(row.low)} .. {milliseconds(row.high)}"
-    times = milliseconds(row.median), spread, milliseconds(row.cpu)
-    return row.back_end, row.what, *times, f"{row.pairings:,.2f}", str(row.runs)
-
-
-HEAD = ("back end", "operation", "median, ms", "quartiles, ms", "least CPU, ms", "pairings", "runs")
-
-
-def markdown(rows: list[Row]) -> str:
-    """The table for docs/performance.md."""
-    lines = [HEAD, ("---", "---", *("---:",) * 5), *(cells(row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    Raises EnvironmentProblem for a back end that is not there.
+    """
+    rows: list[Row] = []
+    shared: list[Shared] = []
+    numbers = count(1)
+    for bench in [Bench(load(name), seconds, largest) for name in names]:
+        for row in bench.rows():
+            rows.append(row)
+            begun(next(numbers))
+        shared += bench.shared()
+    return rows, shared
 
 
 def command(
@@ -183,28 +219,37 @@ def command(
         list[str] | None, typer.Option("--back-end", metavar="NAME", help="Only this one; repeatable.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="Time for each operation.")] = 1.0,
-    largest: Annotated[int, typer.Option(min=0, max=10_000, help="The longest SigRL.")] = 1_000,
+    largest: Annotated[int, typer.Option(min=0, max=10_000, help="The longest SigRL.")] = 10_000,
     write: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Put the table between the marks of this document.")
     ] = None,
 ) -> int:
     """Time EPID on each back end: medians with quartiles, and as multiples of one pairing (its lines at hand).
 
-    Beside them the least processor time of a run, which others on the machine disturb less.
+    Processor time, which others on the machine disturb less than the clock on the wall; that is beside it.
     SigRL work uses all processors that this process may use, where the back end can; everything else one.
+    The longest SigRL takes the Python back ends minutes: --largest leaves it out.
     """
     from fusequote.cli.document import MarkedDocument
-    from fusequote.cli.output import print_document, table
+    from fusequote.cli.output import print_document, progress, table
     from fusequote.cli.settings import current
+    from fusequote.epid import benchtables as tables
     from fusequote.verdict import ResultDocument
 
+    settings, names = current(), back_end or list(available())
     document = None if write is None else MarkedDocument(write, "epid")
-    rows = list(measure(back_end or list(available()), seconds, largest))
+    total = len(names) * (15 + 2 * sum(size <= largest for size in SIZES))
+    with progress("measuring", settings) as bar:
+        rows, shared = measure(names, seconds, largest, lambda done: bar(done, total))
     if document is not None:
-        document.put(markdown(rows))
-    if current().json:
+        document.put(tables.markdown(rows, shared))
+    if settings.json:
         facts = {f"{row.back_end}: {row.what}, us": round(row.median * 1e6) for row in rows}
-        print_document(ResultDocument("bench epid", facts | {"processors": os.cpu_count() or 1}).to_json())
+        facts |= {f"{s.back_end}: {s.what}, gain percent": round(100 * s.one / s.all) for s in shared}
+        print_document(ResultDocument("bench epid", facts | {"processors": cores()}).to_json())
         return 0
-    table("EPID, times in milliseconds", HEAD, (cells(row) for row in rows), right=range(2, 7))
+    for title, head, cells in tables.tables(rows, shared):
+        for name in dict.fromkeys(cell[0] for cell in cells):  # one for each back end: a terminal is narrow
+            own = [cell[1:] for cell in cells if cell[0] == name]
+            table(f"{name}. {title}", head[1:], own, right=range(1, len(head)))
     return 0

@@ -74,15 +74,13 @@ API int NAME(g1_prepare)(g1_table *table, const u8 in[64])
 }
 
 /* `rows` sums over the same n bases, each row with n exponents of its own. */
-API int NAME(g1_sums)(u8 *out, size_t rows, size_t n, const g1_table *const *tables, const u8 *points,
-                      const u8 *scalars, int secret)
+static int sums_of_job(g1 *sums, size_t rows, size_t n, const g1_table *const *tables, const u8 *points,
+                       const u8 *scalars, int secret)
 {
     int answer = OK;
     g1 p;
     g1_term *terms = malloc(n * sizeof *terms + 1);
-    g1 *sums = malloc(rows * sizeof *sums + 1);
-    fq *scratch = malloc(rows * sizeof *scratch + 1);
-    if (!terms || !sums || !scratch) answer = NO_MEMORY;
+    if (!terms) return NO_MEMORY;
     for (size_t i = 0; i < n && answer == OK; i++) {
         if (!tables[i]) {
             if (g1_read(&p, points) == INVALID) answer = NOT_AN_ELEMENT;
@@ -101,32 +99,44 @@ API int NAME(g1_sums)(u8 *out, size_t rows, size_t n, const g1_table *const *tab
         if (secret) g1_sum_secret(&sums[row], terms, n);
         else g1_sum_public(&sums[row], terms, n);
     }
-    if (answer == OK) g1_write_all(out, sums, rows, scratch);
-    if (secret && answer != NO_MEMORY) {
-        wipe(terms, n * sizeof *terms);
-        wipe(sums, rows * sizeof *sums);
-        wipe(scratch, rows * sizeof *scratch);
-    }
+    if (secret) wipe(terms, n * sizeof *terms);
     free(terms);
+    return answer;
+}
+
+/* Many jobs one after the other, and one inversion for all their sums: for each job its rows and its bases in `shape`,
+ * everything else in a row. */
+API int NAME(g1_batch)(u8 *out, size_t jobs, const size_t *shape, const g1_table *const *tables, const u8 *points,
+                       const u8 *scalars, int secret)
+{
+    int answer = OK;
+    size_t total = 0, done = 0;
+    for (size_t job = 0; job < jobs; job++) total += shape[2 * job];
+    g1 *sums = malloc(total * sizeof *sums + 1);
+    fq *scratch = malloc(total * sizeof *scratch + 1);
+    if (!sums || !scratch) answer = NO_MEMORY;
+    for (size_t job = 0; job < jobs && answer == OK; job++) {
+        size_t rows = shape[2 * job], n = shape[2 * job + 1];
+        answer = sums_of_job(sums + done, rows, n, tables, points, scalars, secret);
+        for (size_t i = 0; i < n; i++) points += tables[i] ? 0 : 64;
+        tables += n;
+        scalars += 32 * rows * n;
+        done += rows;
+    }
+    if (answer == OK) g1_write_all(out, sums, total, scratch);
+    if (secret && sums) wipe(sums, done * sizeof *sums);
+    if (secret && scratch) wipe(scratch, total * sizeof *scratch);
     free(sums);
     free(scratch);
     return answer;
 }
 
-/* Many g1_sums one after the other: for each job its rows and its bases in `shape`, everything else in a row. */
-API int NAME(g1_batch)(u8 *out, size_t jobs, const size_t *shape, const g1_table *const *tables, const u8 *points,
-                       const u8 *scalars, int secret)
+/* A batch of one job. */
+API int NAME(g1_sums)(u8 *out, size_t rows, size_t n, const g1_table *const *tables, const u8 *points,
+                      const u8 *scalars, int secret)
 {
-    for (size_t job = 0; job < jobs; job++) {
-        size_t rows = shape[2 * job], n = shape[2 * job + 1];
-        int answer = NAME(g1_sums)(out, rows, n, tables, points, scalars, secret);
-        if (answer != OK) return answer;
-        for (size_t i = 0; i < n; i++) points += tables[i] ? 0 : 64;
-        tables += n;
-        out += 64 * rows;
-        scalars += 32 * rows * n;
-    }
-    return OK;
+    size_t shape[2] = {rows, n};
+    return NAME(g1_batch)(out, 1, shape, tables, points, scalars, secret);
 }
 
 API int NAME(g2_is_point)(const u8 in[128])
