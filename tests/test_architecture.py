@@ -25,6 +25,7 @@ FLOORS = {
     "maker": BASE | {"chip", "home", "platform", "verdict"},
     "services": BASE | {"arch", "epid", "home", "maker", "platform", "verdict"},
     "relying": BASE | {"arch", "verdict"},
+    "selftest": BASE | {"arch", "chip", "enclave", "services"},
     "exchange": BASE | {"arch", "relying", "verdict"},
     "ratls": BASE | {"arch", "relying", "verdict"},
 }
