@@ -29,7 +29,7 @@ FLOORS = {
     "exchange": BASE | {"arch", "relying", "verdict"},
     "ratls": BASE | {"arch", "relying", "verdict"},
 }
-TOP = {"chain", "api", "story", "cli"}
+TOP = {"chain", "api", "story", "ladder", "cli"}
 #: What the other packages may use of the host.
 FROM_SIM = {"errors", "home", "chip"}
 FROM_BOARDS = {"errors", "cli", "verdict", "chip"}  # cli, verdict: its benches are entry points; chip: serial lines
