@@ -53,6 +53,23 @@ def test_a_group_for_a_new_tcb(cli):
     assert len({opened["gid"], second["gid"], third["gid"], other["gid"]}) == 4
 
 
+def test_groups_and_devices_for_people(cli, capsys, monkeypatch):
+    """On a narrow terminal, too, every identifier is there whole; what is said of a group is said in words."""
+    made, command = cli
+    gid, home = made.platform.gid().hex(), str(made.platform.home.root)
+    command("tcb", gid, "--out-of-date", "--advisory", "EMULATED-SA-00001")
+    other = command("group", "open", "--cpusvn", NEW)["gid"]
+    command("revoke", "group", other, "--reason", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    assert run(["service", "groups", "--home", home]) == 0
+    shown = capsys.readouterr().out
+    assert gid in shown and other in shown and "…" not in shown
+    assert "revoked (reason 1)" in shown and "out of date" in shown
+    assert run(["service", "device", "list", "--home", home]) == 0
+    assert made.platform.device_id.hex() in capsys.readouterr().out
+
+
 def test_a_group_for_a_rekey(cli):
     made, command = cli
     platform, gid = made.platform, made.platform.gid()

@@ -145,7 +145,9 @@ def table(title: str, head: Iterable[str], rows: Iterable[Iterable[str]], right:
     shown = Table(title=title, box=box.SIMPLE, title_justify="left")
     flush = set(right)
     for index, name in enumerate(head):
-        shown.add_column(name, justify="right" if index in flush else "left", no_wrap=index in flush)
+        # What is too wide is folded: half an identifier is of use to nobody.
+        justify = "right" if index in flush else "left"
+        shown.add_column(name, justify=justify, no_wrap=index in flush, overflow="fold")
     for row in rows:
         shown.add_row(*row)
     stdout().print(shown)

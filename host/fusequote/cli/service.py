@@ -16,10 +16,11 @@ import typer
 
 from fusequote.cli import service_groups
 from fusequote.cli.operating import Store, opened, show, show_all
+from fusequote.cli.settings import current
 from fusequote.errors import UsageError
 
 if TYPE_CHECKING:
-    from fusequote.services.attestation_operator import Operator
+    from fusequote.services.attestation_operator import GroupState, Operator
     from fusequote.services.attestation_subscriptions import Subscriptions
 
 __all__ = ["app"]
@@ -71,11 +72,42 @@ def _read(path: Path, what: str, limit: int) -> bytes:
 
 @app.command()
 def groups(store: Store = None) -> int:
-    """List the EPID groups with their TCB records."""
+    """List the EPID groups with their TCB records; `--json` has every field."""
+    from fusequote.cli.output import table
     from fusequote.services.attestation_describe import group_document
 
     with _opened(store) as (operator, _):
-        return show_all("groups", [group_document(state) for state in operator.groups()], "gid")
+        states = operator.groups()
+    if current().json:
+        return show_all("groups", [group_document(state) for state in states], "gid")
+    table(
+        "groups",
+        ["gid", "CPUSVN, PvE, PCE", "joins", "reports say", "SigRL", "PrivRL"],
+        [
+            [
+                state.gid.hex(),
+                f"{state.cpusvn.hex()} {state.isvsvn} {state.pce_svn}",
+                "yes" if state.joins and state.revocation_reason is None else "no",
+                _said_of(state),
+                str(state.sigrl_version or "-"),
+                str(state.privrl_version or "-"),
+            ]
+            for state in states
+        ],
+    )
+    return 0
+
+
+def _said_of(state: GroupState) -> str:
+    """What is said of a good quote of the group, in words."""
+    if state.revocation_reason is not None:
+        return f"revoked (reason {state.revocation_reason})"
+    flags = {
+        "out of date": state.out_of_date,
+        "configuration needed": state.configuration_needed,
+        "hardening needed": state.sw_hardening_needed,
+    }
+    return ", ".join([*(name for name, is_set in flags.items() if is_set), *state.advisory_ids]) or "OK"
 
 
 @app.command()
