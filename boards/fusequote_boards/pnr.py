@@ -50,6 +50,16 @@ class Family:
         """What the ring oscillators ask a platform."""
         return self.lut
 
+    @property
+    def fusequote_spram(self) -> bool:
+        """What the block's memories ask a platform."""
+        return self.lut == "SB_LUT4"
+
+    @property
+    def luts_per_carry(self) -> int:
+        """An iCE40's carry sits beside a look-up table that is counted already; an ECP5's takes two of its own."""
+        return 2 if self.carry == "CCU2C" else 0
+
 
 #: The two families that the project builds for.
 FAMILIES = {
@@ -166,7 +176,7 @@ def place(make: Callable[[], wiring.Component], *, family: str, seeds: int = 3, 
     # A flip-flop alone takes a logic cell of an iCE40, but no look-up table of an ECP5.
     around = len(wrapper.outputs) + (len(wrapper.inputs) if family == "up5k" else 0)
     return Placement(
-        lut4=cells.get(kind.lut, 0) + (2 * cells.get(kind.carry, 0) if family == "ecp5" else 0),
+        lut4=cells.get(kind.lut, 0) + kind.luts_per_carry * cells.get(kind.carry, 0),
         ff=sum(n for cell, n in cells.items() if re.match(kind.ff, cell)),
         ebr=cells.get(kind.ebr, 0), dsp=cells.get(kind.dsp, 0),
         cells=max(used) - around, fmax=tuple(rates))
