@@ -61,8 +61,6 @@ __all__ = [
 def chip_notes(identity: Identity) -> tuple[str, ...]:
     """What has to be said about a chip wherever its answers are shown."""
     notes = ["emulated: a verdict of this chain is no evidence about real hardware"]
-    if not identity.rsa_enforced:
-        notes.append("this chip does not check the RSA signature of the SIGSTRUCT at EINIT")
     if not identity.hardware_entropy:
         notes.append("this chip's randomness is simulated")
     if not identity.signed_entry:
