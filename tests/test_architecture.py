@@ -19,7 +19,7 @@ FLOORS = {
     "verdict": BASE | {"reasons"},
     "chip": BASE | {"arch"},
     "enclave": BASE | {"arch", "chip", "reasons"},
-    "inspect": BASE | {"arch", "enclave"},
+    "inspect": BASE | {"arch", "chip", "enclave"},
     "steps": BASE | {"chip", "verdict"},
     "platform": BASE | {"arch", "chip", "enclave", "epid", "home", "verdict"},
     "maker": BASE | {"chip", "home", "platform", "verdict"},

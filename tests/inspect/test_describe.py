@@ -71,7 +71,7 @@ def test_each_kind_is_recognised(word):
 def test_every_kind_has_a_structure_and_every_structure_a_kind():
     exported = {v for v in vars(arch).values() if isinstance(v, type) and issubclass(v, arch.Struct)} - {arch.Struct}
     assert {kind.structure for kind in WORDS.values()} == exported
-    assert set(KIND_WORDS) == {*WORDS, "sgxs", "signed-so"}
+    assert set(KIND_WORDS) == {*WORDS, "sgxs", "signed-so", "recording"}
 
 
 def test_what_covers_what():

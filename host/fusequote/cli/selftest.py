@@ -12,7 +12,7 @@ from fusequote.cli.settings import current
 def command(
     burn: Annotated[
         bool,
-        typer.Option("--burn", help="Burn a blank chip's fuses with published keys, test its whole life, and scrap it."),
+        typer.Option("--burn", help="Burn a blank chip with published keys, test its whole life, and scrap it."),
     ] = False,
     reset: Annotated[
         bool, typer.Option("--reset", help="RESET the chip even if enclaves of somebody else live in it.")

@@ -1,4 +1,6 @@
-"""What is this file? Structures, quotes and enclaves taken apart: offset, bytes, meaning, and what protects them."""
+"""What is this file? Structures, quotes, enclaves and recordings taken apart: offset, bytes, meaning, and what protects
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,20 @@ from fusequote.arch import PlatformInfoBlob
 from fusequote.errors import FormatError, UsageError
 from fusequote.inspect.description import Description, Item, Section
 from fusequote.inspect.images import describe_sgxs, describe_signed_so
+from fusequote.inspect.recordings import HEAD, describe_recording
 from fusequote.inspect.structures import WORDS, describe_structure, recognise
 
 __all__ = ["KIND_WORDS", "Description", "Item", "Section", "describe"]
 
 #: Kinds that ``describe(kind=...)`` takes.
-KIND_WORDS = ("sgxs", "signed-so", *WORDS)
+KIND_WORDS = ("sgxs", "signed-so", "recording", *WORDS)
 #: Files larger than this are images, or nothing that is known here. Bytes.
 MAX_STRUCTURE = 1 << 20
 
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}\s*)+")
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]\s*)+={0,2}\s*")
-_IMAGES = {"sgxs": describe_sgxs, "signed-so": describe_signed_so}
+#: What is read as a file of any length, and not decoded first.
+_FILES = {"sgxs": describe_sgxs, "signed-so": describe_signed_so, "recording": describe_recording}
 
 
 def describe(source: Path | str | bytes, kind: str | None = None) -> Description:
@@ -38,9 +42,9 @@ def describe(source: Path | str | bytes, kind: str | None = None) -> Description
     if kind is not None and kind not in KIND_WORDS:
         raise UsageError(f"no kind is called {kind!r}", hint="one of: " + ", ".join(KIND_WORDS))
     source = Path(source) if isinstance(source, str) else source
-    image = _image_kind(_read(source, 8)) if kind is None else kind
-    if image in _IMAGES:
-        return _IMAGES[image](source)
+    file = _file_kind(_read(source, len(HEAD))) if kind is None else kind
+    if file in _FILES:
+        return _FILES[file](source)
     data = _read(source, MAX_STRUCTURE + 1)
     if len(data) > MAX_STRUCTURE:
         raise FormatError(f"more than {MAX_STRUCTURE} bytes: too long for any structure, and no enclave image")
@@ -73,7 +77,9 @@ def _decodings(data: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
-def _image_kind(head: bytes) -> str | None:
+def _file_kind(head: bytes) -> str | None:
+    if head == HEAD:
+        return "recording"
     if head[:4] == b"\x7fELF":
         return "signed-so"
     return "sgxs" if head[:8] in (b"ECREATE\0", b"UNSIZED\0") else None
