@@ -75,8 +75,8 @@ def chip_url(home: Home, name: str) -> str:
     return f"{url}&cache={BUILDS}" if SCHEME == "sim" else url
 
 
-def make_ready(home: Home, chip: str = "default") -> Ready:
-    platform = Platform.manufacture(chip_url(home, chip), home=home)
+def make_ready(home: Home, chip: str = "default", *, lock_launch: bool = False) -> Ready:
+    platform = Platform.manufacture(chip_url(home, chip), home=home, lock_launch=lock_launch)
     application = platform.launch()
     reported = platform.report(application, DATA)
     platform.provision()

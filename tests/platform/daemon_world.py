@@ -39,8 +39,8 @@ class House:
 
 
 @contextlib.contextmanager
-def running(home, folder, **limits):
-    ready = make_ready(home)
+def running(home, folder, *, lock_launch=False, **limits):
+    ready = make_ready(home, lock_launch=lock_launch)
     platform, turns, now, told = ready.platform, Turns(), [0.0], []
     platform.remove(ready.application.enclave)
     device = platform.chip

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 from chain_world import chip_url, copy_home, flip, refused
+from daemon_world import raises, running
 from fusequote.arch import AttributeFlags, Attributes, EinitToken, KeyName, KeyRequest
 from fusequote.chain import Platform
 from fusequote.chip import ChipFault, SgxError, Status
@@ -17,6 +18,7 @@ from fusequote.enclave.load import launch
 from fusequote.errors import UsageError
 from fusequote.home import CorruptFile, Home
 from fusequote.maker import RecordBook, authorise
+from fusequote.platform.daemon_wire import Call, PlatformCode
 from fusequote.platform.images import KeyedImage, launch_image, pce_image, signed_sample, with_debug
 from fusequote.platform.launch import LaunchEnclave, LaunchPolicy
 from fusequote.platform.launchlist import LaunchList
@@ -113,6 +115,26 @@ def test_the_whole_chain_on_a_locked_chip(locked):
     """Application, Quoting and Provisioning Enclave, PCE: all four slots, and the launch enclave in between."""
     application = locked.launch()
     assert locked.quote(application, b"data", spid=bytes(16)).quote
+
+
+def test_clients_of_the_daemon_get_tokens(home, tmp_path, stranger):
+    with running(home, tmp_path, lock_launch=True) as house, house.client() as client:
+        image = sample_of(stranger)
+        with refused(Reason.LAUNCH_POLICY):
+            client.launch(image)
+        LaunchList(home).allow(mrsigner_of(stranger))
+        application = client.launch(image)
+        assert application.enclave.identity.mrsigner == mrsigner_of(stranger)
+        target, _ = client.init_quote()
+        report = application.report(target, b"data").to_bytes()
+        assert client.get_quote(report, spid=bytes(16)).quote
+        token = client.get_launch_token(house.image())
+        with launch(client.chip, house.image(), token=token) as own:
+            assert own.identity.mrenclave == mrenclave(house.image())
+        with raises(PlatformCode.PARAMETER):
+            client._call(Call.GET_LAUNCH_TOKEN, bytes(79))
+        with pytest.raises(UsageError, match="no SIGSTRUCT"):
+            client.get_launch_token(sample_image())
 
 
 def test_who_may_be_launched(locked, home, stranger):

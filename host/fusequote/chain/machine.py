@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote as url_quote
 
-from fusequote.arch import EinitToken
+from fusequote.arch import Attributes, EinitToken
 from fusequote.chip import open_chip
 from fusequote.chip.identity import LifeCycle
 from fusequote.enclave import Image, MemoryImage, open_image
-from fusequote.enclave.load import LaunchedEnclave, launch
+from fusequote.enclave.load import LaunchedEnclave, launch, needs_token
 from fusequote.errors import DeviceError, UsageError
 from fusequote.home import Home
 from fusequote.maker import RecordBook, manufacture, unfinished
@@ -184,34 +184,38 @@ class Machine:
         return with_debug(image)
 
     def launch_token(self, image: Image) -> EinitToken:
-        """Our launch enclave's EINITTOKEN for an image with its SIGSTRUCT: launched for it, asked, and removed.
+        """An EINITTOKEN for an image with its SIGSTRUCT: see :meth:`get_launch_token`.
 
-        Raises :class:`UsageError` without a SIGSTRUCT; :class:`Refused`: launch.policy, and launch.invalid-einittoken
-        on a chip that is locked to another launch enclave's signer.
+        Raises :class:`UsageError` without a SIGSTRUCT.
         """
         if image.sigstruct is None:
             raise UsageError(f"{image.name}: no SIGSTRUCT", hint="give the file that holds it, or sign the image")
-        signers, locked_to = Signers(self.home), self._locked_to()
-        if locked_to not in (None, mrsigner_of(signers.launch)):
-            raise refuse(Reason.EINITTOKEN, f"the chip is locked to launch enclaves of {locked_to.hex()}, not to ours")
-        policy = LaunchList(self.home, signers).policy
-        with self._for_a_while(launch_image(policy, signers)) as enclave:
-            sigstruct, attributes = image.sigstruct, image.secs.attributes
-            token = LaunchEnclave(enclave, policy).token(sigstruct.enclavehash, sigstruct.mrsigner, attributes)
-        self.steps.exchange("EINITTOKEN", Party.LOADER, Party.LAUNCH, received=EinitToken.SIZE, enclave=image.name)
-        return token
+        return self.get_launch_token(image.sigstruct.enclavehash, image.sigstruct.mrsigner, image.secs.attributes)
 
-    def _locked_to(self) -> bytes | None:
-        """LEPUBKEYHASH of a chip that locks it, else None."""
-        return self.chip.fuse_status().lepubkeyhash if self.chip.identity.lepubkeyhash_locked else None
+    def get_launch_token(self, mrenclave: bytes, mrsigner: bytes, attributes: Attributes) -> EinitToken:
+        """Our launch enclave's EINITTOKEN for such an enclave: launched for it (a slot), asked, and removed.
+
+        Raises :class:`Refused`: launch.policy, and launch.invalid-einittoken on a chip that is locked to another launch
+        enclave's signer.
+        """
+        signers = Signers(self.home)
+        policy = LaunchList(self.home, signers).policy
+        image = launch_image(policy, signers)
+        if needs_token(self.chip, image):
+            raise refuse(Reason.EINITTOKEN, "the chip is locked to the signer of another launch enclave than ours")
+        with self._for_a_while(image) as enclave:
+            token = LaunchEnclave(enclave, policy).token(mrenclave, mrsigner, attributes)
+        self.steps.exchange(
+            "EINITTOKEN", Party.LOADER, Party.LAUNCH, received=EinitToken.SIZE, mrenclave=mrenclave.hex()
+        )
+        return token
 
     def _launch(self, image: Image, progress: Progress | None = None, token: EinitToken | None = None) -> Enclave:
         if not self.chip.identity.booted_locked:
             raise refuse(Reason.CHIP_NOT_LOCKED, hint="manufacture the chip first")
-        locked_to = self._locked_to()
-        if token is None and image.sigstruct is not None and locked_to not in (None, image.sigstruct.mrsigner):
+        if token is None and needs_token(self.chip, image):
             token = self.launch_token(image)
-        elif token is not None and locked_to is None:
+        elif token is not None and not self.chip.identity.lepubkeyhash_locked:
             # As the driver of a PC without FLC finds it: what the token was made with.
             self.chip.set_lepubkeyhash(mrsigner_of(Signers(self.home).launch))
         with chip_refusals():

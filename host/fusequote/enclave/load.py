@@ -164,6 +164,13 @@ def launch(
     return _build(chip, image, sigstruct, token, progress, window=1)
 
 
+def needs_token(chip: Chip, image: Image) -> bool:
+    """Whether EINIT takes this image with an EINITTOKEN only: LEPUBKEYHASH is locked, to another signer."""
+    if image.sigstruct is None or not chip.identity.lepubkeyhash_locked:
+        return False
+    return chip.fuse_status().lepubkeyhash != image.sigstruct.mrsigner
+
+
 def _build(
     chip: Chip,
     image: Image,

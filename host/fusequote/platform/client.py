@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from fusequote.arch import SignType, TargetInfo
+from fusequote.arch import EinitToken, SignType, TargetInfo
 from fusequote.enclave import Image
-from fusequote.enclave.load import Progress, launch
+from fusequote.enclave.load import Progress, launch, needs_token
 from fusequote.errors import EnvironmentProblem, UsageError
 from fusequote.platform.application import ApplicationEnclave
 from fusequote.platform.client_chip import ClientChip
@@ -102,9 +102,21 @@ class PlatformClient:
             raise
 
     def launch(self, image: Image, *, progress: Progress | None = None) -> ApplicationEnclave:
-        """Launch an enclave in a slot of this connection. Raises :class:`Refused` (launch.*)."""
+        """Launch an enclave in a slot of this connection, with a token where the chip wants one. Raises
+        :class:`Refused` (launch.*).
+        """
+        token = self.get_launch_token(image) if needs_token(self.chip, image) else None
         with chip_refusals():
-            return ApplicationEnclave(Enclave(launch(self.chip, image, progress=progress)))
+            return ApplicationEnclave(Enclave(launch(self.chip, image, token=token, progress=progress)))
+
+    def get_launch_token(self, image: Image) -> EinitToken:
+        """The daemon's launch enclave's EINITTOKEN for an image with its SIGSTRUCT. Raises :class:`UsageError` without
+        one, :class:`Refused` (launch.policy).
+        """
+        if image.sigstruct is None:
+            raise UsageError(f"{image.name}: no SIGSTRUCT", hint="give the file that holds it, or sign the image")
+        asked = image.sigstruct.enclavehash + image.sigstruct.mrsigner + image.secs.attributes.to_bytes()
+        return EinitToken.from_bytes(self._call(Call.GET_LAUNCH_TOKEN, asked))
 
     def get_extended_epid_group_id(self) -> int:
         """The XEID, 0."""

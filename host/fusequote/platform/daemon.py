@@ -200,6 +200,8 @@ class Daemon:
             return self._calls.report_attestation_status(payload[4:], any(payload[:4])).to_bytes()
         if call == Call.CHECK_UPDATE_STATUS:
             return self._calls.check_update_status(payload).to_bytes()
+        if call == Call.GET_LAUNCH_TOKEN:
+            return self._calls.get_launch_token(payload)
         if not payload and call == Call.HELLO:
             return json.dumps(self._hello()).encode()
         if not payload and call == Call.GET_EXTENDED_EPID_GROUP_ID:

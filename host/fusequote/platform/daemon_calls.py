@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fusequote.arch import PlatformInfoBlob, Report, SignType, TargetInfo
+from fusequote.arch import Attributes, EinitToken, PlatformInfoBlob, Report, SignType, TargetInfo
 from fusequote.arch.epid import SgxSigRl
 from fusequote.arch.quote import quote_size
 from fusequote.errors import FormatError
@@ -46,6 +46,9 @@ class QuoteService(Protocol):
 
     def gid(self) -> bytes:
         """The EPID group, 4 bytes big-endian."""
+
+    def get_launch_token(self, mrenclave: bytes, mrsigner: bytes, attributes: Attributes) -> EinitToken:
+        """The launch enclave's EINITTOKEN; takes a slot while it is made."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,17 @@ class Calls:
         with self._count:
             self.quotes += 1
         return result.quote, result.qe_report or b""
+
+    def get_launch_token(self, asked: bytes) -> bytes:
+        """EINITTOKEN, 304 bytes, for MRENCLAVE 32 ‖ MRSIGNER 32 ‖ ATTRIBUTES 16. Raises :class:`PlatformError`
+        (invalid-parameter), and :class:`~fusequote.errors.Refused` (launch.policy).
+        """
+        if len(asked) != 64 + Attributes.SIZE:
+            raise PlatformError(PlatformCode.PARAMETER, "get_launch_token: MRENCLAVE, MRSIGNER, ATTRIBUTES: 80 bytes")
+        with self._turns:
+            self._make_room(1)
+            token = self._service.get_launch_token(asked[:32], asked[32:64], Attributes.from_bytes(asked[64:]))
+        return token.to_bytes()
 
     def check_update_status(self, blob: bytes) -> UpdateInfo:
         """What a platformInfoBlob (101 bytes) asks this platform to update; nothing is done about it."""

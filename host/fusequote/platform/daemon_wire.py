@@ -48,6 +48,7 @@ class Call(IntEnum):
     GET_QUOTE = 0x12
     REPORT_ATTESTATION_STATUS = 0x13
     CHECK_UPDATE_STATUS = 0x14
+    GET_LAUNCH_TOKEN = 0x15
 
 
 class PlatformCode(StrEnum):
