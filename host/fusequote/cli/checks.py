@@ -73,18 +73,18 @@ def _python() -> Check:
 
 
 def _extra(extra: str, purpose: str) -> Check:
-    missing = []
+    missing, versions = [], []
     for requirement in importlib.metadata.requires("fusequote") or ():
         name = re.match(r"[A-Za-z0-9._-]+", requirement)
         if name and re.search(rf"extra\s*==\s*['\"]{extra}['\"]", requirement):
             try:
-                importlib.metadata.version(name[0])
+                versions.append(f"{name[0]} {importlib.metadata.version(name[0])}")
             except importlib.metadata.PackageNotFoundError:
                 missing.append(name[0])
     if missing:
         detail = f"{purpose}: without {', '.join(missing)}"
         return Check(f"extra-{extra}", Health.OPTIONAL, detail, f"pip install 'fusequote[{extra}]'")
-    return Check(f"extra-{extra}", Health.GOOD, purpose)
+    return Check(f"extra-{extra}", Health.GOOD, f"{purpose}: {', '.join(dict.fromkeys(versions))}")
 
 
 def _tool(name: str, command: str, purpose: str, hint: str) -> Check:
