@@ -30,7 +30,11 @@ FUSEQUOTE = Path(sys.executable).parent / "fusequote"
         (("verify", __file__), "mrenclave"),
         (("inspect", __file__, "--kind", "nonsense"), "nonsense"),
         (("bench", "nonsense"), "nonsense"),
-        *(((name,), "no command") for name in ("demo",)),
+        (("demo", "--rung", "6"), "no rung 6"),
+        (("demo", "--attack", "nonsense", *MODEL), "nonsense"),
+        (("demo", "--rung", "1", "--attack", "drill"), "not on rung 1"),
+        (("demo", "--chip", "/dev/ttyUSB0"), "simulated chips of its own"),
+        (("demo", "--chip", "sim://?fuses=mine"), "simulated chips of its own"),
     ],
     ids=lambda value: " ".join(map(str, value))[:40] if isinstance(value, tuple) else None,
 )

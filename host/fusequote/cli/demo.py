@@ -85,15 +85,19 @@ def _wait() -> None:
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: chips are powered off, and the folder goes."""
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does: chips are powered off, and the folder goes; once is enough."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def interrupt(*_: Any) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # an impatient second one must not interrupt the cleaning up
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

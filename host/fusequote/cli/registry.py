@@ -28,8 +28,6 @@ __all__ = ["BENCH_GROUP", "GROUP", "CommandGroup", "entry_points", "load", "miss
 
 GROUP = "fusequote.cli"
 BENCH_GROUP = "fusequote.bench"
-#: Commands of the command tree that other packages or versions bring.
-ELSEWHERE = frozenset({"demo"})
 
 
 def entry_points(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:
@@ -128,11 +126,6 @@ class CommandGroup(TyperGroup):
         name, points, program = args[0], entry_points(self.source), ctx.command_path
         if name in points:
             return name, self.prepare(load(points[name])), args[1:]
-        if name in ELSEWHERE and self.source == GROUP:
-            raise UsageError(
-                f"this installation of fusequote has no command {name!r}",
-                hint="no installed package contributes it; `fusequote --help` lists what is there",
-            )
         near = difflib.get_close_matches(name, points, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"there is no command {name!r}", hint=f"{hint}`{program} --help` lists all commands")

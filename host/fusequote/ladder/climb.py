@@ -68,7 +68,21 @@ def climb(stage: Stage, talk: Talk, rungs: list[Rung], attack: str | None = None
     for rung in rungs:
         with contextlib.ExitStack() as stack:
             _climb(rung, stage, talk, attack, climbed, stack)
+    if len(rungs) > 1 and attack is None:
+        _table(rungs, talk)
     return climbed
+
+
+def _table(rungs: list[Rung], talk: Talk) -> None:
+    """The ladder's table: of each rung, what it proves, to whom, what it reveals, and what breaks it."""
+    talk.heading("The ladder")
+    for rung in rungs:
+        talk.line(f"{rung.number}  {rung.title}")
+        talk.note(f"proves   {rung.proves}")
+        talk.note(f"to       {rung.whom}")
+        talk.note(f"reveals  {rung.reveals}")
+        working = [f"{one.name} ({', '.join(sorted(one.works))})" for one in rung.attacks.values() if one.works]
+        talk.note(f"works    {', '.join(working)}")
 
 
 def _climb(

@@ -112,7 +112,7 @@ def other_hash(system: SignedHash, level: Level, talk: Talk) -> Outcome:
     talk.bytes("wanted", wanted)
     old = Party(system, level)
     replayed = system.answer(system.alice(level), old.g_x, old.nonce).evidence
-    tries = {"her hash": answer.evidence, "Alice's hash put in": changed.to_bytes(), "Alice's of yesterday": replayed}
+    tries = {"her hash": answer.evidence, "Alice's hash put in": changed.to_bytes(), "an old one of Alice's": replayed}
     return common.all_refused(
         {name: refusal_of(lambda e=e: system.check(e, data, level)) for name, e in tries.items()}, talk
     )
