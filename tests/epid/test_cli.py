@@ -8,9 +8,21 @@ import sys
 
 import pytest
 from fusequote.cli import main
-from fusequote.epid import GroupRl, MemberPrecomp, SigRl, Verifier, compressed, files
+from fusequote.epid import (
+    GroupRl,
+    MemberPrecomp,
+    PrivRl,
+    SigRl,
+    UncheckedPrivRl,
+    UncheckedVerifierRl,
+    Verifier,
+    VerifierRl,
+    compressed,
+    files,
+)
 from fusequote.epid.intel import signmsg, verifysig
 from fusequote.epid.ledger import IssuerFolder, Ledger
+from fusequote.epid.params import G1_GENERATOR, P
 from fusequote.errors import EnvironmentProblem
 
 SECRET, PUBLIC = 0o600, 0o644
@@ -244,8 +256,10 @@ def test_intels_programs_with_bad_files(intel, tmp_path, capsys):
         ["-G", "absent"],
         ["-s", "absent"],
         ["-p", "absent"],
+        ["-p", "sig.dat"],
+        ["-g", "sig.dat"],
     ):
-        assert verifysig(["-m", "x", *arguments]) == 1
+        assert verifysig(["-m", "x", *arguments]) == 1, arguments
     for arguments in (["-k", "absent"], ["-k", "credential.dat"], ["-S", "pubkey.bin"], ["-p", "sig.dat"]):
         assert signmsg(["-m", "x", *arguments]) == 1
     for program in (signmsg, verifysig):
@@ -257,6 +271,52 @@ def test_intels_programs_with_bad_files(intel, tmp_path, capsys):
     IssuerFolder.create(other, b"\0\0\0\1")
     assert verifysig(["-m", "x", "-c", "other/cacert.bin"]) == 1, "a file signature of another CA"
     assert not capsys.readouterr().out
+
+
+def test_verifysig_gives_the_status_of_what_is_wrong_in_a_file(intel, tmp_path):
+    """Modulo 256: 70 kEpidBadArgErr, 50 kEpidBadSignatureErr, 52 kEpidBadPrivRlErr, 56 kEpidBadVerifierRlErr."""
+    folder = IssuerFolder(tmp_path / "group")
+    gid, other = folder.group.gid, bytes([*folder.group.gid[:-1], folder.group.gid[-1] ^ 1])
+    assert signmsg(["-m", "x", "-b", "shop"]) == 0
+    signature = (tmp_path / "sig.dat").read_bytes()
+    B = signature[:64]
+    count_lies = bytearray(PrivRl(gid, 1, (5,)).to_bytes())
+    count_lies[len(gid) + 7] = 2
+
+    def signed(kind, payload):
+        return files.sign_file(kind, payload, folder.authority, files.Form.of_gid(gid))
+
+    contents = {
+        "short": signature[:359],
+        "bare": PrivRl(gid).to_bytes(),
+        "other group": signed(files.FileType.PRIV_RL, PrivRl(other).to_bytes()),
+        "count": signed(files.FileType.PRIV_RL, bytes(count_lies)),
+        "other base": VerifierRl(gid, G1_GENERATOR).to_bytes(),
+        "zero": signed(files.FileType.PRIV_RL, UncheckedPrivRl(gid, 1, (0,)).to_bytes()),
+        "above": signed(files.FileType.PRIV_RL, UncheckedPrivRl(gid, 1, (P,)).to_bytes()),
+        "no point": UncheckedVerifierRl(gid, B, 1, (b"\xff" * 64,)).to_bytes(),
+        "constants": (lambda d: d[:100] + bytes([d[100] ^ 1]) + d[101:])((tmp_path / "cacert.bin").read_bytes()),
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    for arguments, code in (
+        (["-s", "short"], 50),
+        (["-G", "bare"], 70),
+        (["-K", "sigrl.bin"], 70),
+        (["-c", "constants"], 70),
+        (["-K", "other group"], 52),
+        (["-K", "count"], 52),
+        (["-V", "other base"], 56),
+        (["-K", "zero"], 0),
+        (["-K", "above"], 3),
+        (["-V", "no point"], 0),
+        (["-K", "zero", "--strict"], 52),
+        (["-V", "no point", "--strict"], 56),
+        (["-V", "no point", "-P", "made"], 0),
+        (["-K", "above", "-P", "not made"], 3),
+    ):
+        assert verifysig(["-m", "x", "-b", "shop", *arguments]) == code, arguments
+    assert (tmp_path / "made").exists() and not (tmp_path / "not made").exists()
 
 
 def test_garbage_proofs_pass_without_a_sigrl_as_with_intel(intel, tmp_path):

@@ -15,6 +15,8 @@ from fusequote.epid import (
     SignerRevoked,
     SigRl,
     UncheckedPrivRl,
+    UncheckedSigRl,
+    UncheckedVerifierRl,
     Verifier,
     VerifierRl,
     VerifyResult,
@@ -66,6 +68,37 @@ def test_priv_rl_as_intel_reads_it(members, known):
     above = UncheckedPrivRl(group.gid, 1, (P,))
     answer = Verifier(group, priv_rl=above, strict=False).verify(signature, b"m")
     assert answer is VerifyResult.kEpidSigRevokedInPrivRl
+
+
+def test_sig_rl_and_verifier_rl_as_intel_reads_them(members, known):
+    """Entries that are no points: the proof for one is never good, and the K of one is nobody's."""
+    group, rubbish = known[1], b"\xff" * 64
+    good = members[1].sign(b"a").basic
+    rl = SigRl(group.gid, 3, ((good.B, good.K), (good.B, good.K)))
+    data = members[0].sign(b"m", b"base", rl).to_bytes()
+    assert Verifier(group, sig_rl=rl, strict=False).verify(data, b"m") is OK
+    for entry in ((rubbish, good.K), (good.B, rubbish), (bytes(64), good.K)):
+        unchecked = UncheckedSigRl(group.gid, 3, (rl.entries[0], entry))
+        answer = Verifier(group, sig_rl=unchecked, strict=False).verify(data, b"m")
+        assert answer is VerifyResult.kEpidSigRevokedInSigRl
+        with pytest.raises(EpidFormatError) as caught:
+            SigRl.from_bytes(unchecked.to_bytes())
+        assert caught.value.status == EpidStatus.kEpidBadSigRlErr
+    own = UncheckedVerifierRl(group.gid, data[:64], 1, (rubbish, data[64:128]))
+    verifier = Verifier(group, basename=b"base", sig_rl=rl, verifier_rl=own, strict=False)
+    assert verifier.verify(data, b"m") is VerifyResult.kEpidSigRevokedInVerifierRl
+
+
+def test_a_list_of_another_group_has_the_status_of_its_kind(known):
+    group, other = known[1], b"\0\0\0\1"
+    for name, rl, status in (
+        ("priv_rl", PrivRl(other), EpidStatus.kEpidBadPrivRlErr),
+        ("sig_rl", SigRl(other), EpidStatus.kEpidBadSigRlErr),
+        ("verifier_rl", VerifierRl(other, G1_GENERATOR), EpidStatus.kEpidBadVerifierRlErr),
+    ):
+        with pytest.raises(GroupMismatch) as caught:
+            Verifier(group, basename=b"b", **{name: rl})
+        assert caught.value.status == status
 
 
 def test_sig_rl(members, known, issuer, arithmetic):

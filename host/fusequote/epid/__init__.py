@@ -53,7 +53,15 @@ from fusequote.epid.keys import (
     check_member_key,
 )
 from fusequote.epid.member import Member, Presignature
-from fusequote.epid.revocation import GroupRl, PrivRl, SigRl, UncheckedPrivRl, VerifierRl
+from fusequote.epid.revocation import (
+    GroupRl,
+    PrivRl,
+    SigRl,
+    UncheckedPrivRl,
+    UncheckedSigRl,
+    UncheckedVerifierRl,
+    VerifierRl,
+)
 from fusequote.epid.signature import BasicSignature, NonRevokedProof, Signature, are_linked
 from fusequote.epid.splitform import SplitSignature
 from fusequote.epid.splitmember import SplitJoinRequest, SplitMember, issue_split, make_split_join_request
@@ -92,6 +100,8 @@ __all__ = [
     "SplitMember",
     "SplitSignature",
     "UncheckedPrivRl",
+    "UncheckedSigRl",
+    "UncheckedVerifierRl",
     "VerifierRl",
     "Verifier",
     "VerifyResult",

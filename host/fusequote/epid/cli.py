@@ -247,19 +247,20 @@ def verify(
     """Verify a signature. Exit code 0: valid; 10: not, and the answer has Intel's name and number."""
     from fusequote.epid import GroupRl, PrivRl, SigRl, Verifier, VerifierRl, VerifyResult
     from fusequote.epid.files import read_list
+    from fusequote.epid.revocation import list_kind
     from fusequote.epid.storage import read_file, write_file
     from fusequote.errors import ExitCode, UsageError
 
     certificate, group_key = _read_group(ca, group_file, strict)
 
     def signed(path: Path | None, kind):
-        return None if path is None else read_list(read_file(path), kind, certificate)
+        return None if path is None else read_list(read_file(path), kind, certificate, strict)
 
     if blacklist and verifierrl is None:
         raise UsageError("--blacklist needs --verifierrl: the file to write")
     own = None
     if verifierrl is not None and not (blacklist and not verifierrl.exists()):
-        own = VerifierRl.from_bytes(read_file(verifierrl), len(group_key.gid))
+        own = list_kind(VerifierRl, strict).from_bytes(read_file(verifierrl), len(group_key.gid))
     name = _text_or_file("basename", basename, basename_file)
     lists = (signed(privrl, PrivRl), signed(sigrl, SigRl), signed(grprl, GroupRl), own)
     verifier = Verifier(group_key, _hash_alg(hash_name), name, *lists, strict)

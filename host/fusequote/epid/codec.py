@@ -65,6 +65,7 @@ SECRET_SCALAR = _number(SCALAR_SIZE, 1, P, "is zero, or not below the group orde
 ANY_256_BITS = _number(SCALAR_SIZE, 0, 1 << 256, "does not fit 32 bytes")
 U32 = _number(4, 0, 1 << 32, "does not fit 32 bits")
 NONCE = _blob(32)
+ANY_64_BYTES = _blob(G1_SIZE)
 
 
 def need_size(data: bytes, size: int, what: str, status: EpidStatus) -> None:

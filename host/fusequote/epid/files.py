@@ -14,7 +14,7 @@ from fusequote.epid.authority import SIGNATURE_SIZE, CaCertificate, CertificateA
 from fusequote.epid.errors import EpidFormatError
 from fusequote.epid.gid import long_gid
 from fusequote.epid.keys import GroupPublicKey, MemberPrivateKey, MembershipCredential
-from fusequote.epid.revocation import GroupRl, PrivRl, RevocationList, SigRl
+from fusequote.epid.revocation import GroupRl, PrivRl, RevocationList, SigRl, list_kind
 
 HEADER_SIZE = 4
 
@@ -127,13 +127,17 @@ def sign_list(value: RevocationList, authority: CertificateAuthority, form: Form
     if form is None:
         gid = getattr(value, "gid", None) or next(iter(value.entries), bytes(16))
         form = Form.of_gid(gid)
-    return sign_file(LIST_TYPES[type(value)], value.to_bytes(), authority, form)
+    kind = next(LIST_TYPES[known] for known in type(value).__mro__ if known in LIST_TYPES)
+    return sign_file(kind, value.to_bytes(), authority, form)
 
 
-def read_list(data: bytes, kind: type[AnyList], ca: CaCertificate) -> AnyList:
-    """A signed list of either form; raises EpidFormatError, BadFileSignature."""
+def read_list(data: bytes, kind: type[AnyList], ca: CaCertificate, strict: bool = True) -> AnyList:
+    """A signed list of either form; raises EpidFormatError, BadFileSignature.
+
+    Intel's SDK does not look at the entries, so ``strict=False`` is there to take any.
+    """
     form, payload = open_file(data, LIST_TYPES[kind], ca)
-    return kind.from_bytes(payload, form.gid_size)
+    return list_kind(kind, strict).from_bytes(payload, form.gid_size)
 
 
 def read_member_key(data: bytes) -> MemberPrivateKey | MembershipCredential | bytes:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fusequote.epid import (
+    EpidError,
+    EpidFormatError,
+    EpidStatus,
     GroupRl,
     HashAlg,
     Member,
@@ -24,13 +27,18 @@ from fusequote.epid import (
     VerifyResult,
 )
 from fusequote.epid.authority import CaCertificate
-from fusequote.epid.files import read_group_key, read_list
+from fusequote.epid.files import FileType, read_group_key, read_header, read_list
 from fusequote.epid.keyfile import open_key
+from fusequote.epid.keys import verifier_precomp
+from fusequote.epid.params import GT_SIZE
+from fusequote.epid.revocation import list_kind
 from fusequote.epid.storage import read_file, write_file
 from fusequote.errors import FusequoteError, UsageError
 
-#: Intel's answer to a wrong option, an unreadable or badly signed file.
+#: Intel's answer to a wrong option or an unreadable file.
 EXIT_FAILURE = 1
+#: Four elements of GT, after the gid.
+VERIFIER_PRECOMP_SIZE = 4 * GT_SIZE
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,12 +82,12 @@ def _basename(options: argparse.Namespace) -> bytes | None:
     return _bytes(options.bsn, options.bsnfile) or None
 
 
-def _run(program: str, work) -> int:
+def _run(program: str, work: Callable[[], int], code: Callable[[FusequoteError], int]) -> int:
     try:
         return work()
     except FusequoteError as error:
         print(f"{program}: {error}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
-        return EXIT_FAILURE
+        return code(error)
 
 
 def signmsg(arguments: Sequence[str] | None = None) -> int:
@@ -107,13 +115,15 @@ def signmsg(arguments: Sequence[str] | None = None) -> int:
             print(f"signature written to {options.sig}", file=sys.stderr)
         return 0
 
-    return _run("fusequote-signmsg", work)
+    return _run("fusequote-signmsg", work, lambda error: EXIT_FAILURE)
 
 
 def verifysig(arguments: Sequence[str] | None = None) -> int:
     """Verifies a signature.
 
-    Exit code: Intel's status modulo 256: 0 valid, 1 invalid or a bad file, 2 to 5 revoked.
+    Exit code: Intel's status modulo 256: 0 valid, 1 invalid or a bad file signature, 2 to 5 revoked, 43 another version
+    of the SigRL, 50 no signature by its form, 70 a file that is not what it should be. 1 also for a wrong option, a
+    file that cannot be read, and a group key of another version or schema.
     """
     parser = _common("fusequote-verifysig", "Verify an EPID 2.0 signature")
     parser.add_argument("-G", "--grprl", type=Path, default=Path("grprl.bin"), help="signed GroupRL (needed)")
@@ -123,35 +133,47 @@ def verifysig(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-P", "--vprecmpo", type=Path, help="where to write the precomputation, 1552 bytes")
     parser.add_argument("--strict", action="store_true", help="close the gaps of Intel's verifier")
     options = parser.parse_args(arguments)
-
-    def work() -> int:
-        certificate = CaCertificate.from_bytes(read_file(options.capubkey))
-        group = read_group_key(read_file(options.gpubkey), certificate, options.strict)
-
-        def signed(path: Path | None, kind):
-            return None if path is None else read_list(read_file(path), kind, certificate)
-
-        own = options.verifierrl
-        lists = (
-            signed(options.privrl, PrivRl),
-            signed(options.sigrl, SigRl),
-            signed(options.grprl, GroupRl),
-            None if own is None else VerifierRl.from_bytes(read_file(own), len(group.gid)),
-        )
-        verifier = Verifier(group, options.hashalg, _basename(options), *lists, options.strict)
-        verdict = verifier.verify(read_file(options.sig), _bytes(options.msg, options.msgfile) or b"")
-        if options.vprecmpo is not None:
-            from fusequote.epid.keys import verifier_precomp
-
-            write_file(options.vprecmpo, verifier_precomp(group))
-        if verdict is not VerifyResult.kEpidSigValid or options.verbose:
-            print(f"fusequote-verifysig: {verdict.name} ({verdict.value})", file=sys.stderr)
-        return verdict.value % 256
-
-    if options.vprecmpi is not None and not options.vprecmpi.is_file():
-        return _run("fusequote-verifysig", lambda: _missing(options.vprecmpi))
-    return _run("fusequote-verifysig", work)
+    return _run("fusequote-verifysig", lambda: _verify(options), _status_code)
 
 
-def _missing(path: Path) -> int:
-    raise UsageError(f"there is no file {path}")
+def _status_code(error: FusequoteError) -> int:
+    """As Intel's program, which checks files after it has read all of them."""
+    if not isinstance(error, EpidError) or error.status is EpidStatus.kEpidSchemaNotSupportedErr:
+        return EXIT_FAILURE
+    return error.status.value % 256
+
+
+def _verify(options: argparse.Namespace) -> int:
+    message, basename = _bytes(options.msg, options.msgfile) or b"", _basename(options)
+
+    def read(path: Path | None) -> bytes | None:
+        return None if path is None else read_file(path)
+
+    signature, own = read_file(options.sig), read(options.verifierrl)
+    signed = {PrivRl: read(options.privrl), SigRl: read(options.sigrl), GroupRl: read_file(options.grprl)}
+    group_file, ca_file, precomp = read_file(options.gpubkey), read_file(options.capubkey), read(options.vprecmpi)
+    if len(ca_file) != CaCertificate.SIZE:
+        raise UsageError(f"{options.capubkey} is no CA certificate: {len(ca_file)} bytes, not {CaCertificate.SIZE}")
+    try:
+        gid_size = read_header(group_file, FileType.GROUP_KEY).gid_size
+    except EpidFormatError as error:
+        raise UsageError(f"{options.gpubkey}: {error}", hint=error.hint) from None
+    if precomp is not None and len(precomp) != VERIFIER_PRECOMP_SIZE + gid_size:
+        raise UsageError(f"{options.vprecmpi} is no precomputation of a verifier: {len(precomp)} bytes")
+
+    certificate = CaCertificate.from_bytes(ca_file)
+    group = read_group_key(group_file, certificate, options.strict)
+    lists = [
+        None if data is None else read_list(data, kind, certificate, options.strict) for kind, data in signed.items()
+    ]
+    verifier_rl = None
+    if own is not None:
+        verifier_rl = list_kind(VerifierRl, options.strict).from_bytes(own, len(group.gid))
+    verifier = Verifier(group, options.hashalg, basename, *lists, verifier_rl, options.strict)
+    verdict = verifier.verify(signature, message)
+    valid = verdict is VerifyResult.kEpidSigValid
+    if valid and options.vprecmpo is not None:
+        write_file(options.vprecmpo, verifier_precomp(group))
+    if not valid or options.verbose:
+        print(f"fusequote-verifysig: {verdict.name} ({verdict.value})", file=sys.stderr)
+    return verdict.value % 256

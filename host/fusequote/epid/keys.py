@@ -164,10 +164,13 @@ def same_gid(a: bytes, b: bytes) -> bool:
     return long_gid(a) == long_gid(b)
 
 
-def require_same_gid(group: GroupPublicKey, other: bytes, what: str) -> None:
-    """Raises GroupMismatch unless ``other`` is the group's gid."""
+def require_same_gid(
+    group: GroupPublicKey, other: bytes, what: str, status: EpidStatus = GroupMismatch.status
+) -> None:
+    """Raises GroupMismatch, with ``status``, unless ``other`` is the group's gid."""
     if not same_gid(group.gid, other):
-        raise GroupMismatch(f"the {what} is of group {other.hex()}, not of group {group.gid.hex()}")
+        complaint = f"the {what} is of group {other.hex()}, not of group {group.gid.hex()}"
+        raise GroupMismatch(complaint, status=status)
 
 
 def check_member_key(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
-from fusequote.epid.codec import ANY_256_BITS, G1_POINT, GID, SECRET_SCALAR, U32, Kind
+from fusequote.epid.codec import ANY_64_BYTES, ANY_256_BITS, G1_POINT, GID, SECRET_SCALAR, U32, Kind
 from fusequote.epid.errors import EpidError, EpidFormatError, EpidStatus
 from fusequote.epid.gid import check_gid_size
 
@@ -127,13 +127,6 @@ class PrivRl(RevocationList):
 
 
 @dataclass(frozen=True)
-class UncheckedPrivRl(PrivRl):
-    """A PrivRL as Intel's SDK takes it: any 32 bytes are an entry, and one that is not below p matches everybody."""
-
-    ENTRY = (ANY_256_BITS,)
-
-
-@dataclass(frozen=True)
 class SigRl(RevocationList):
     """Members revoked by one of their signatures: its (B, K); 24 + 128 n bytes (12 + 128 n with a 4-byte gid)."""
 
@@ -172,3 +165,35 @@ class VerifierRl(RevocationList):
     B: bytes
     version: int = 0
     entries: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+# As Intel's SDK takes them: the form and the group are looked at, the entries are not.
+
+
+@dataclass(frozen=True)
+class UncheckedPrivRl(PrivRl):
+    """A PrivRL whose entries may be any 32 bytes: one that is not below p matches everybody, zero nobody."""
+
+    ENTRY = (ANY_256_BITS,)
+
+
+@dataclass(frozen=True)
+class UncheckedSigRl(SigRl):
+    """A SigRL whose entries may be any bytes: the proof for one that is no point is never good."""
+
+    ENTRY = (ANY_64_BYTES, ANY_64_BYTES)
+
+
+@dataclass(frozen=True)
+class UncheckedVerifierRl(VerifierRl):
+    """A VerifierRL whose entries may be any bytes: one that is no point matches nobody."""
+
+    ENTRY = (ANY_64_BYTES,)
+
+
+_UNCHECKED = {PrivRl: UncheckedPrivRl, SigRl: UncheckedSigRl, VerifierRl: UncheckedVerifierRl}
+
+
+def list_kind(kind: type[RevocationList], strict: bool) -> type[RevocationList]:
+    """The class to read a list of ``kind`` with, for a verifier that is strict or not."""
+    return kind if strict else _UNCHECKED.get(kind, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fusequote.epid.arithmetic import Arithmetic, default
+from fusequote.epid.arithmetic import Arithmetic, NotAnElement, default
 from fusequote.epid.equation import BasicEquation, BasicFields
 from fusequote.epid.errors import EpidError, EpidFormatError, EpidStatus, VerifyResult, VersionRollback
 from fusequote.epid.gid import long_gid
@@ -85,7 +85,7 @@ class Verifier:
                 continue
             old = getattr(self, name)
             if not isinstance(new, GroupRl):
-                require_same_gid(self.group, new.gid, new.WHAT)
+                require_same_gid(self.group, new.gid, new.WHAT, new.STATUS)
             if isinstance(new, VerifierRl):
                 self._check_verifier_rl(new)
             if old is not None and new.version < old.version:
@@ -211,7 +211,10 @@ class Verifier:
             except EpidFormatError:
                 return [False]
             entries = [self.sig_rl.entries[i] for i in run]
-            return checker.hold(entries, proofs, [nonce for _, nonce in raw])
+            try:
+                return checker.hold(entries, proofs, [nonce for _, nonce in raw])
+            except NotAnElement:
+                return [False]  # only an UncheckedSigRl has entries that are no points
 
         checked = 0
         for good in map_in_order(hold, range(envelope.count), self._a, progress):
