@@ -26,8 +26,9 @@ FLOORS = {
     "services": BASE | {"arch", "epid", "home", "maker", "platform", "verdict"},
     "relying": BASE | {"arch", "verdict"},
     "selftest": BASE | {"arch", "chip", "enclave", "services"},
-    "exchange": BASE | {"arch", "relying", "verdict"},
-    "ratls": BASE | {"arch", "relying", "verdict"},
+    "listening": BASE,
+    "exchange": BASE | {"arch", "listening", "relying", "verdict"},
+    "ratls": BASE | {"arch", "listening", "relying", "verdict"},
 }
 TOP = {"chain", "api", "story", "ladder", "cli"}
 #: What the other packages may use of the host.

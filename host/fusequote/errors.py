@@ -6,7 +6,7 @@ code from the closed list of :class:`fusequote.verdict.Reason` or a dotted name 
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
@@ -86,3 +86,29 @@ class Refused(FusequoteError):
         super().__init__(message, hint=hint)
         self.reason = reason
         self.detail = message if detail is None else detail
+
+
+class Fault(StrEnum):
+    """A closed list of what a peer of a protocol can do wrong: subclasses have the members, each code and meaning.
+
+    ``fault.meaning`` is its one line.
+    """
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Fault:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+
+class PeerFault(FusequoteError):
+    """A protocol ended for a :class:`Fault`. ``fault`` says which, ``reason`` and ``kind`` are its code."""
+
+    exit_code = ExitCode.NEGATIVE
+
+    def __init__(self, fault: Fault, detail: str = "", *, hint: str | None = None):
+        super().__init__(f"{fault.meaning} ({detail})" if detail else fault.meaning, hint=hint)
+        self.fault = fault
+        self.reason = self.kind = fault.value

@@ -229,6 +229,24 @@ def test_an_attested_connection(world, form, version):
             assert lines.readline() == b"HELLO\n"
 
 
+def test_a_server_that_stops_waits_for_nobody_who_is_silent(world):
+    """An open connection on which nothing is said ends with the server, not when its patience does."""
+    server = LineServer(server_context(world.forms["quote"], world.key), "127.0.0.1", 0, bytes.upper, patience=3600)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    secure, _ = attested_connection("127.0.0.1", server.port, world.check)
+    with secure, socket.create_connection(("127.0.0.1", server.port)) as silent:
+        secure.sendall(b"hello\n")
+        assert secure.recv(100) == b"HELLO\n"
+        server.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+        for connection in (secure, silent):  # both have an end; before it there may be an alert
+            with contextlib.suppress(OSError):
+                while connection.recv(100):
+                    pass
+
+
 def test_an_enclave_that_is_refused_hears_nothing(world):
     policy = dataclasses.replace(world.policy, mrenclaves=frozenset({bytes(32)}))
     with serving(world.forms["quote"], world.key) as port:

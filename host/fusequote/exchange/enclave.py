@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol, TypeVar
@@ -19,6 +17,7 @@ from fusequote.errors import FormatError
 from fusequote.exchange.channel import Direction, SecureChannel
 from fusequote.exchange.errors import ExchangeError, Fault
 from fusequote.exchange.keys import SessionKeys, cmac, new_ephemeral, read_point, verify, write_point
+from fusequote.exchange.progress import Progress
 
 __all__ = ["EnclaveSession", "Outcome", "Quoter", "ReportingEnclave"]
 
@@ -79,12 +78,14 @@ class _State(Enum):
     ENDED = auto()
 
 
-class EnclaveSession:
+class EnclaveSession(Progress):
     """One exchange, as ``sgx_ra_init`` opens it. Any error ends it.
 
     ``provider_key`` is the service provider's long-term key, which an enclave has in its measured code. ``spid`` (16
     bytes) and ``sign_type`` are what was agreed; with None the service provider decides.
     """
+
+    ended = _State.ENDED
 
     def __init__(
         self,
@@ -95,13 +96,12 @@ class EnclaveSession:
         spid: bytes | None = None,
         sign_type: SignType | None = None,
     ):
+        super().__init__(_State.INITED)
         self._enclave, self._quoter, self._provider_key = enclave, quoter, provider_key
         self._spid, self._sign_type = spid, sign_type
-        self._state = _State.INITED
         self._ephemeral = new_ephemeral()
         self._g_a = write_point(self._ephemeral.public_key())
         self._target: TargetInfo | None = None
-        self._keys: SessionKeys | None = None
 
     @property
     def keys(self) -> SessionKeys | None:
@@ -189,21 +189,6 @@ class EnclaveSession:
         # A C compiler rounds the sample's structure up to a multiple of four.
         padded = (Msg4.SIZE + 3) // 4 * 4
         return _parse(Msg4, data[: Msg4.SIZE] if len(data) == padded else data), False
-
-    def _step(self, wanted: _State, following: _State) -> None:
-        if self._state is not wanted:
-            state = self._state.name.lower().replace("_", " ")
-            with self._ending_on_error():
-                raise ExchangeError(Fault.ORDER, f"the session is at: {state}")
-        self._state = following
-
-    @contextlib.contextmanager
-    def _ending_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._state, self._keys = _State.ENDED, None
-            raise
 
 
 def _parse(kind: type[S], data: bytes) -> S:

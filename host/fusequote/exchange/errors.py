@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from fusequote.errors import ExitCode, FusequoteError
+from fusequote import errors
 
 __all__ = ["ExchangeError", "Fault"]
 
 
-class Fault(StrEnum):
-    """Why a party of the exchange ended it. ``fault.meaning`` is its one line.
+class Fault(errors.Fault):
+    """Why a party of the exchange ended it.
 
     Where Intel's ``tkey_exchange`` has an error of its own for a case, the meaning names it.
     """
-
-    meaning: str
-
-    def __new__(cls, code: str, meaning: str) -> Fault:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        return member
 
     MALFORMED = "exchange.malformed", "the message has a wrong length or field (SGX_ERROR_INVALID_PARAMETER)"
     ORDER = "exchange.out-of-order", "this message does not come now (SGX_ERROR_INVALID_STATE)"
@@ -46,12 +36,5 @@ class Fault(StrEnum):
     CLOSED = "exchange.closed", "the other side ended the exchange"
 
 
-class ExchangeError(FusequoteError):
-    """A party ended the exchange. ``fault`` says why, ``reason`` and ``kind`` are its code."""
-
-    exit_code = ExitCode.NEGATIVE
-
-    def __init__(self, fault: Fault, detail: str = "", *, hint: str | None = None):
-        super().__init__(f"{fault.meaning} ({detail})" if detail else fault.meaning, hint=hint)
-        self.fault = fault
-        self.reason = self.kind = fault.value
+class ExchangeError(errors.PeerFault):
+    """A party ended the exchange."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -17,6 +16,7 @@ from fusequote.errors import FormatError, Refused, UsageError
 from fusequote.exchange.channel import Direction, SecureChannel
 from fusequote.exchange.errors import ExchangeError, Fault
 from fusequote.exchange.keys import SessionKeys, cmac, new_ephemeral, read_point, sign, write_point
+from fusequote.exchange.progress import Progress
 from fusequote.relying import Nonces, Policy, appraise, read_report
 from fusequote.relying.service import ReportSource
 from fusequote.verdict import Verdict
@@ -66,15 +66,16 @@ class _State(Enum):
     ENDED = auto()
 
 
-class ProviderSession:
+class ProviderSession(Progress):
     """One exchange. Any error ends it."""
 
+    ended = _State.ENDED
+
     def __init__(self, provider: ServiceProvider, ephemeral: ec.EllipticCurvePrivateKey):
+        super().__init__(_State.INITED)
         self._provider, self._ephemeral = provider, ephemeral
-        self._state = _State.INITED
         self._msg1: Msg1 | None = None
         self._g_b = write_point(ephemeral.public_key())
-        self._keys: SessionKeys | None = None
         #: The verdict on the quote, once there is one.
         self.verdict: Verdict | None = None
         #: The channel to the enclave, when the verdict is yes.
@@ -187,20 +188,9 @@ class ProviderSession:
         except ValueError:
             return verdict, None
 
-    def _step(self, wanted: _State, following: _State) -> None:
-        if self._state is not wanted:
-            state = self._state.name.lower().replace("_", " ")
-            with self._ending_on_error():
-                raise ExchangeError(Fault.ORDER, f"the session is at: {state}")
-        self._state = following
-
-    @contextlib.contextmanager
-    def _ending_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._state, self._keys, self.channel = _State.ENDED, None, None
-            raise
+    def _forget(self) -> None:
+        super()._forget()
+        self.channel = None
 
 
 def trust_of(verdict: Verdict) -> TrustStatus:

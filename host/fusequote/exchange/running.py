@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 from collections.abc import Callable, Iterator
 
-from fusequote.errors import EnvironmentProblem
 from fusequote.exchange.hosting import HostedSession, Hosting
 from fusequote.exchange.tcp import TcpServer
+from fusequote.listening import listen
 
 __all__ = ["run_http", "run_tcp"]
 
@@ -55,7 +54,7 @@ def run_http(hosting: Hosting, host: str, port: int, *, once: bool, ready: Ready
         if once and session.decided:
             server.end()
 
-    listener = _listener(host, port, hosting.most)
+    listener = listen(host, port, hosting.most)
     config = uvicorn.Config(
         make_app(hosting, SessionTable(hosting, on_end=ended)),
         log_config=None,
@@ -72,16 +71,6 @@ def run_http(hosting: Hosting, host: str, port: int, *, once: bool, ready: Ready
     with listener:
         ready(f"http://{_shown(host)}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
-
-
-def _listener(host: str, port: int, backlog: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=backlog)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="--port 0 takes a free port"
-        ) from error
 
 
 def _shown(host: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 
 from fusequote.errors import EnvironmentProblem, FusequoteError
 from fusequote.exchange.channel import MESSAGE_LIMIT
@@ -18,6 +17,7 @@ from fusequote.exchange.errors import ExchangeError, Fault
 from fusequote.exchange.hosting import Hosting
 from fusequote.exchange.lines import HexLines
 from fusequote.exchange.provider import MSG01_SIZE
+from fusequote.listening import ThreadedListener
 
 __all__ = ["TcpClient", "TcpServer"]
 
@@ -31,64 +31,32 @@ class TcpServer:
 
     def __init__(self, hosting: Hosting, host: str, port: int, *, once: bool = False):
         self._hosting, self._once = hosting, once
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, port), family=family, backlog=hosting.most)
-        except OSError as error:
-            raise EnvironmentProblem(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        self._stop_receiver, self._stop_sender = socket.socketpair()
-        self._places = threading.BoundedSemaphore(hosting.most)
-        self._connections: set[socket.socket] = set()
-        self._threads: set[threading.Thread] = set()
-        self._lock = threading.Lock()
+        self._listener = ThreadedListener(
+            host,
+            port,
+            self._run,
+            most=hosting.most,
+            patience=hosting.patience,
+            too_many=lambda peer: hosting.on_trouble(peer, ExchangeError(Fault.BUSY)),
+        )
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return self._listener.getsockname()[1]
+        return self._listener.port
 
     def serve(self) -> None:
         """Serve until :meth:`stop`, then wait for the sessions that are under way, the longest ``patience`` seconds."""
-        import select
-
-        try:
-            while True:
-                readable, _, _ = select.select([self._listener, self._stop_receiver], [], [])
-                if self._stop_receiver in readable:
-                    return
-                connection, address = self._listener.accept()
-                self._start(connection, f"{address[0]}:{address[1]}")
-        finally:
-            self._listener.close()
-            self._end_sessions()
+        self._listener.serve()
 
     def stop(self) -> None:
         """End :meth:`serve`, from any thread or a signal handler."""
-        with contextlib.suppress(OSError):
-            self._stop_sender.send(b"\0")
-
-    def _start(self, connection: socket.socket, peer: str) -> None:
-        if not self._places.acquire(blocking=False):
-            self._hosting.on_trouble(peer, ExchangeError(Fault.BUSY))
-            connection.close()
-            return
-        thread = threading.Thread(target=self._run, args=(connection, peer), daemon=True)
-        with self._lock:
-            self._connections.add(connection)
-            self._threads.add(thread)
-        thread.start()
+        self._listener.stop()
 
     def _run(self, connection: socket.socket, peer: str) -> None:
-        try:
-            # Each session has told its troubles itself; what the lines themselves raise is told here.
-            with contextlib.suppress(FusequoteError):
-                self._converse(HexLines(connection, self._hosting.patience), peer)
-        finally:
-            with self._lock:
-                self._connections.discard(connection)
-                self._threads.discard(threading.current_thread())
-            connection.close()
-            self._places.release()
+        # Each session has told its troubles itself; what the lines themselves raise is told here.
+        with contextlib.suppress(FusequoteError):
+            self._converse(HexLines(connection, self._hosting.patience), peer)
 
     def _converse(self, lines: HexLines, peer: str) -> None:
         session = self._hosting.open(peer)
@@ -112,17 +80,6 @@ class TcpServer:
         except ExchangeError as error:
             self._hosting.on_trouble(peer, error)
             raise
-
-    def _end_sessions(self) -> None:
-        with self._lock:
-            connections, threads = list(self._connections), list(self._threads)
-        for connection in connections:
-            # What waits for a line ends now; what is being answered is still sent.
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
-        for thread in threads:
-            thread.join(self._hosting.patience)
-        self._stop_receiver.close()
 
 
 class TcpClient:

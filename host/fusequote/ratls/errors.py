@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from fusequote.errors import ExitCode, FusequoteError
+from fusequote.errors import Fault, PeerFault
 
 __all__ = ["RatlsError", "RatlsFault"]
 
 
-class RatlsFault(StrEnum):
-    """Why a connection is not an attested one. ``fault.meaning`` is its one line."""
-
-    meaning: str
-
-    def __new__(cls, code: str, meaning: str) -> RatlsFault:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        return member
+class RatlsFault(Fault):
+    """Why a connection is not an attested one."""
 
     MALFORMED = "ratls.certificate-malformed", "the peer's certificate cannot be read"
     SELF_SIGNATURE = "ratls.not-self-signed", "the certificate is not signed with its own key"
@@ -31,12 +21,5 @@ class RatlsFault(StrEnum):
     TLS = "ratls.tls", "the TLS connection failed"
 
 
-class RatlsError(FusequoteError):
-    """There is no attested connection. ``fault`` says why, ``reason`` and ``kind`` are its code."""
-
-    exit_code = ExitCode.NEGATIVE
-
-    def __init__(self, fault: RatlsFault, detail: str = "", *, hint: str | None = None):
-        super().__init__(f"{fault.meaning} ({detail})" if detail else fault.meaning, hint=hint)
-        self.fault = fault
-        self.reason = self.kind = fault.value
+class RatlsError(PeerFault):
+    """There is no attested connection."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 
 from cryptography import x509
@@ -15,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fusequote.errors import EnvironmentProblem
+from fusequote.listening import ThreadedListener
 from fusequote.ratls.errors import RatlsError, RatlsFault
 from fusequote.verdict import Verdict
 
@@ -102,52 +101,27 @@ class LineServer:
         tell: Callable[[str], None] = lambda line: None,
     ):
         self._context, self._answer, self._patience, self._tell = context, answer, patience, tell
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listener = socket.create_server((host, port), family=family, backlog=most)
-        except OSError as error:
-            raise EnvironmentProblem(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        self._places = threading.BoundedSemaphore(most)
-        self._stop_receiver, self._stop_sender = socket.socketpair()
-        self._open: dict[threading.Thread, socket.socket] = {}
-        self._lock = threading.Lock()
+        self._listener = ThreadedListener(
+            host,
+            port,
+            self._run,
+            most=most,
+            patience=patience,
+            too_many=lambda peer: tell(f"{peer}: too many connections"),
+        )
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return self._listener.getsockname()[1]
+        return self._listener.port
 
     def serve(self) -> None:
         """Until :meth:`stop`."""
-        try:
-            while True:
-                readable, _, _ = select.select([self._listener, self._stop_receiver], [], [])
-                if self._stop_receiver in readable:
-                    return
-                connection, address = self._listener.accept()
-                if not self._places.acquire(blocking=False):
-                    self._tell(f"{address[0]}:{address[1]}: too many connections")
-                    connection.close()
-                    continue
-                thread = threading.Thread(
-                    target=self._run, args=(connection, f"{address[0]}:{address[1]}"), daemon=True
-                )
-                with self._lock:
-                    self._open[thread] = connection
-                thread.start()
-        finally:
-            self._listener.close()
-            with self._lock:
-                left = dict(self._open)
-            for thread, connection in left.items():
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                thread.join()
+        self._listener.serve()
 
     def stop(self) -> None:
         """End :meth:`serve`, from any thread or a signal handler."""
-        with contextlib.suppress(OSError):
-            self._stop_sender.send(b"\0")
+        self._listener.stop()
 
     def _run(self, connection: socket.socket, peer: str) -> None:
         try:
@@ -161,8 +135,3 @@ class LineServer:
                         secure.sendall(self._answer(line[:-1]) + b"\n")
         except OSError as error:
             self._tell(f"{peer}: {error}")
-        finally:
-            connection.close()
-            with self._lock:
-                self._open.pop(threading.current_thread(), None)
-            self._places.release()

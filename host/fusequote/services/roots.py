@@ -13,20 +13,16 @@ The certificates' names say that they are emulated, so that nobody mistakes a re
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
 from fusequote.home import CorruptFile, Home, write_atomic
+from fusequote.services.certificates import begin_certificate, emulated_name, key_usage
 
 __all__ = ["ServiceKeys", "load_service_keys"]
-
-_NOT_BEFORE = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-_NOT_AFTER = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 
 
 @dataclass(frozen=True)
@@ -84,59 +80,24 @@ def _certificates(
 
 
 def _issue(root_key: rsa.RSAPrivateKey, signing_key: rsa.RSAPrivateKey) -> tuple[x509.Certificate, x509.Certificate]:
-    root_name = _name("fusequote emulated SGX Attestation Report Signing CA")
+    root_name = emulated_name("fusequote emulated SGX Attestation Report Signing CA")
+    leaf_name = emulated_name("fusequote emulated SGX Attestation Report Signing")
     key_id = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
     authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
     root = (
-        _builder(root_name, root_name, root_key.public_key())
+        begin_certificate(root_name, root_name, root_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(key_id, critical=False)
         .add_extension(authority, critical=False)
         .sign(root_key, hashes.SHA256())
     )
     leaf = (
-        _builder(_name("fusequote emulated SGX Attestation Report Signing"), root_name, signing_key.public_key())
+        begin_certificate(leaf_name, root_name, signing_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True, content_commitment=True), critical=True)
+        .add_extension(key_usage(digital_signature=True, content_commitment=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(signing_key.public_key()), critical=False)
         .add_extension(authority, critical=False)
         .sign(root_key, hashes.SHA256())
     )
     return root, leaf
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fusequote emulated (not Intel)"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOT_BEFORE)
-        .not_valid_after(_NOT_AFTER)
-    )
-
-
-def _usage(**used: bool) -> x509.KeyUsage:
-    names = (
-        "digital_signature",
-        "content_commitment",
-        "key_encipherment",
-        "data_encipherment",
-        "key_agreement",
-        "key_cert_sign",
-        "crl_sign",
-        "encipher_only",
-        "decipher_only",
-    )
-    return x509.KeyUsage(**{name: used.get(name, False) for name in names})

@@ -15,10 +15,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fusequote.errors import EnvironmentProblem, UsageError
 from fusequote.home import CorruptFile, Home, write_atomic
+from fusequote.services.certificates import begin_certificate, emulated_name, key_usage
 from fusequote.services.http.settings import ServerSettings
 
 __all__ = ["TlsFiles", "server_files", "tls_context"]
@@ -27,8 +28,6 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 _VALID = datetime.timedelta(days=365)
 #: A certificate of our own is made anew this long before it ends.
 _RENEW = datetime.timedelta(days=30)
-_LATEST = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-_EARLIEST = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 
 
 @dataclass(frozen=True)
@@ -114,42 +113,13 @@ def _general_name(name: str) -> x509.GeneralName:
         raise UsageError(f"{name!r} is no name for a certificate", hint="write other scripts in IDNA") from error
 
 
-def _name(common: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fusequote emulated (not Intel)"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common),
-        ]
-    )
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates, key_cert_sign=signs_certificates, crl_sign=signs_certificates,
-        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-
-
 def _root(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = _name("fusequote emulated services TLS CA")
+    name, public = emulated_name("fusequote emulated services TLS CA"), key.public_key()
     return (
-        _builder(name, name, key.public_key())
-        .not_valid_before(_EARLIEST)
-        .not_valid_after(_LATEST)
+        begin_certificate(name, name, public)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .sign(key, hashes.SHA256())
     )
 
@@ -160,16 +130,16 @@ def _leaf(
     key: ec.EllipticCurvePrivateKey,
     names: Sequence[str],
 ) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
+    now, public = datetime.datetime.now(datetime.UTC), key.public_key()
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
+    # From an hour ago: a client's clock may be a little behind.
+    begin, end = now - datetime.timedelta(hours=1), now + _VALID
     return (
-        _builder(_name("fusequote emulated services"), root.subject, key.public_key())
-        # A client's clock may be a little behind.
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + _VALID)
+        begin_certificate(emulated_name("fusequote emulated services"), root.subject, public, begin, end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(authority, critical=False)
         .sign(root_key, hashes.SHA256())
