@@ -131,6 +131,33 @@ def test_compressed_keys_sign(ready, tmp_path):
     assert verdict(ready) == (0, "kEpidSigValid")
 
 
+def test_a_bar_past_a_second(ready, tmp_path, monkeypatch):
+    """Work of a second or less shows none; after that it hears of all that follows, to the end."""
+    from contextlib import contextmanager
+
+    from fusequote.cli import output
+    from fusequote.epid import cli
+
+    shown = []
+
+    @contextmanager
+    def bar(what, settings):
+        shown.append(what)
+        yield lambda done, total: shown.append((done, total))
+        shown.append("gone")
+
+    folder = IssuerFolder(tmp_path / "group")
+    rl = SigRl(folder.group.gid, 1, tuple((G1_GENERATOR, folder.group.h1) for _ in range(40)))
+    folder.write_list(rl)
+    monkeypatch.setattr(output, "progress", bar)
+    monkeypatch.setattr(cli, "monotonic", lambda: 0.0)
+    assert sign(ready, "bob", "-S", "group/sigrl.bin")[0] == 0 and shown == []
+    clock = iter((0.0, 1.0, 1.1))
+    monkeypatch.setattr(cli, "monotonic", lambda: next(clock))
+    assert sign(ready, "bob", "-S", "group/sigrl.bin")[0] == 0
+    assert shown == ["proving", (32, 40), (40, 40), "gone"]
+
+
 def test_mistakes_get_a_line_and_a_code(ready, tmp_path):
     epid = ready
     cases = {

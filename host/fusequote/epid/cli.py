@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -38,11 +41,23 @@ def _show(command: str, facts: dict, notes: tuple[str, ...] = ()) -> int:
     return show_result(ResultDocument(f"epid {command}", facts, notes=notes), current())
 
 
-def _progress(what: str):
-    from fusequote.cli.output import progress
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar once the work has taken longer than a second."""
+    from fusequote.cli import output
     from fusequote.cli.settings import current
 
-    return progress(what, current())
+    start, bar = monotonic(), None
+    with ExitStack() as stack:
+
+        def report(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None and monotonic() - start > 1:
+                bar = stack.enter_context(output.progress(what, current()))
+            if bar is not None:
+                bar(done, total)
+
+        yield report
 
 
 def _hash_alg(name: str | None):
