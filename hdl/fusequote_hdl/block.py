@@ -12,7 +12,7 @@ from .engines.rsa import RsaCheck
 from .engines.sha256 import SHA256
 from .fuses import FuseMacroSignature, Fuses
 from .keybox import KeyBox
-from .link import Deframer, Framer
+from .link import AnswerBuffer, Deframer, Framer
 from .microcode import assemble
 from .ram import Ram
 from .sequencer import BANK_BYTES, MEMORY_BYTES, Sequencer
@@ -52,6 +52,7 @@ class Block(wiring.Component):
         self.multipliers = multipliers
         self.watchdog_bits = watchdog_bits
         self.workspace = Ram(MEMORY_BYTES)
+        self.answer = AnswerBuffer()
         super().__init__({
             # Bytes from and to the host.
             "rx": In(stream.Signature(8)),
@@ -75,8 +76,9 @@ class Block(wiring.Component):
         barks = Signal()
         framer, sequencer, sha256, keybox, rsa = (
             Framer(), Sequencer(self.program.words), SHA256(), KeyBox(), RsaCheck(multipliers=self.multipliers))
-        for name, part in (("framer", framer), ("sequencer", sequencer), ("sha256", sha256), ("keybox", keybox),
-                           ("rsa", rsa)):
+        answer = self.answer
+        for name, part in (("answer", answer), ("framer", framer), ("sequencer", sequencer), ("sha256", sha256),
+                           ("keybox", keybox), ("rsa", rsa)):
             m.submodules[name] = ResetInserter(barks)(part)
         m.submodules.workspace = workspace = self.workspace
         m.submodules.fuses = fuses = Fuses()
@@ -85,6 +87,7 @@ class Block(wiring.Component):
             m.submodules[f"bank{i}"] = bank
 
         wiring.connect(m, wiring.flipped(self.rx), deframer.i)
+        wiring.connect(m, answer.o, framer.i)
         wiring.connect(m, framer.o, wiring.flipped(self.tx))
         wiring.connect(m, wiring.flipped(self.entropy), sequencer.entropy)
         wiring.connect(m, fuses.macro, wiring.flipped(self.fuse))
@@ -119,10 +122,10 @@ class Block(wiring.Component):
             workspace.w_data.eq(sequencer.workspace.w_data),
             sequencer.workspace.r_data.eq(workspace.r_data),
 
-            framer.i.payload.data.eq(sequencer.tx.payload.data),
-            framer.i.payload.last.eq(sequencer.tx.payload.last),
-            framer.i.valid.eq(sequencer.tx.valid),
-            sequencer.tx.ready.eq(framer.i.ready),
+            answer.i.payload.data.eq(sequencer.tx.payload.data),
+            answer.i.payload.last.eq(sequencer.tx.payload.last),
+            answer.i.valid.eq(sequencer.tx.valid),
+            sequencer.tx.ready.eq(answer.i.ready),
 
             sha256.init.eq(sequencer.sha_init),
             sha256.clear.eq(sequencer.sha_clear),
@@ -170,7 +173,8 @@ class Block(wiring.Component):
         wiring.connect(m, sequencer.message, keybox.message)
         wiring.connect(m, keybox.tag, sequencer.tag)
 
-        m.d.comb += self.idle.eq(sequencer.waiting & ~deframer.frame.valid & deframer.i.ready & ~framer.active)
+        m.d.comb += self.idle.eq(
+            sequencer.waiting & ~deframer.frame.valid & deframer.i.ready & ~answer.active & ~framer.active)
         return m
 
     def _watchdog(self, m, sequencer, barks, cause):

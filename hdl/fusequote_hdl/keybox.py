@@ -58,8 +58,7 @@ class KeyBox(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.cmac = cmac = CMAC()
-        # Key slots stay in block RAM on every platform: they are small, and the large RAM is the workspace's.
-        m.submodules.slots = slots = Ram(KEY_SLOTS * KEY_BYTES, spram=False)
+        m.submodules.slots = slots = Ram(KEY_SLOTS * KEY_BYTES)
         order = self.order.payload
         byte = Signal(range(KEY_BYTES))
         moving = Signal()

@@ -23,8 +23,6 @@ class Ram(wiring.Component):
     ----------
     size : int
         Bytes, a power of two, at most 32,768.
-    spram : bool
-        Whether single-port RAM may hold it where there is some.
 
     Raises
     ------
@@ -32,11 +30,10 @@ class Ram(wiring.Component):
         When ``size`` is not such a number.
     """
 
-    def __init__(self, size: int, *, spram: bool = True):
+    def __init__(self, size: int):
         if size < 2 or size > SPRAM_BYTES or size & (size - 1):
             raise ValueError(f"size must be a power of two from 2 to {SPRAM_BYTES}, not {size!r}")
         self.size = size
-        self.spram = spram
         #: Contents, for simulations to look at.
         self.data = memory.MemoryData(shape=unsigned(8), depth=size, init=[])
         super().__init__({
@@ -49,7 +46,7 @@ class Ram(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if self.spram and getattr(platform, "fusequote_spram", False):
+        if getattr(platform, "fusequote_spram", False):
             # Two bytes a word: the low address bit picks the half, by nibble mask on writes.
             half = Signal()
             word = Signal(16)

@@ -102,7 +102,7 @@ class _Bench:
         self.block = Block(profile="linux-sgx-sim")
         m = Module()
         m.submodules.block = self.block
-        m.submodules.cells = cells = Ram(FUSE_RAM_BYTES, spram=False)
+        m.submodules.cells = cells = Ram(FUSE_RAM_BYTES)
         cells.data.init = list(fuses)
         m.d.comb += [cells.en.eq(1), cells.addr.eq(self.block.fuse.addr), self.block.fuse.rdata.eq(cells.r_data)]
         self.simulator = Simulator(m)

@@ -37,7 +37,7 @@ class BlockBench:
         self.block = Block()
         m = Module()
         m.submodules.block = self.block
-        m.submodules.cells = self.cells = cells = Ram(512, spram=False)
+        m.submodules.cells = self.cells = cells = Ram(512)
         cells.data.init = list(fuses) + [0] * (512 - len(fuses))
         m.d.comb += [
             cells.en.eq(1),

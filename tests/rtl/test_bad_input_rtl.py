@@ -10,8 +10,8 @@ import secrets
 import commands_shadow as ops
 import pytest
 from commands_make import PT_REG, R, W, le, manufacture, secinfo
-from conftest import MAX_CONTENTS
 from fusequote.chip import framing
+from fusequote_hdl.link.wire import MAX_CONTENTS
 from model_driver import Driver, build, einit_body, enter, launch
 
 pytestmark = [pytest.mark.rtl, pytest.mark.timeout(900)]

@@ -32,8 +32,6 @@ class Framer(wiring.Component):
     o: Out(stream.Signature(8))
     #: A frame is on its way: from the first offer of its contents until its closing flag was taken.
     active: Out(1)
-    #: A frame is under way.
-    active: Out(1)
 
     def elaborate(self, platform) -> Module:
         m = Module()

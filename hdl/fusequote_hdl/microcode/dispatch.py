@@ -143,8 +143,11 @@ def _endings(asm: Assembler) -> None:
     # A command ends here: N bytes of OUT, header and all, are the answer.
     asm.label("answer")
     asm.take(at.KEPT_LENGTH, Port.N, 2)
+    asm.b(at.OUT)
+    # Or here, when its last N bytes, at B, are all that has not been sent yet.
+    asm.label("answer_rest")
     asm.unit(Unit.CYCLES_STOP)
-    asm.send(Dst.TX_LAST, at.OUT, 0)
+    asm.send(Dst.TX_LAST, None, 0)
     asm.label("wipe")
     asm.call("wipe_request")
     asm.fill(at.SCRATCH, at.SCRATCH_BYTES)

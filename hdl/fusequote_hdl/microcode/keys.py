@@ -27,6 +27,7 @@ REQUEST_MISCMASK, REQUEST_CONFIGSVN = ARGUMENT + 72, ARGUMENT + 76
 
 BODY_BYTES = 384
 REPORT_BYTES = 432
+MAC_BYTES = 16
 #: of a REPORT up to REPORTDATA
 IDENTITY_BYTES = 320
 
@@ -82,14 +83,18 @@ def _ereport(asm: Assembler) -> None:
     asm.copy(at.KD_CONFIGID, target + 64, 64)
     asm.fill(at.KD_WITH_FUSES, 1, 1)
     asm.fill(at.KD_OWN_PADDING, 1, 1)
+    # All checks have passed: all but the MAC goes on its way while that is made.
+    asm.send(Dst.TX, at.OUT, 4 + REPORT_BYTES - MAC_BYTES)
     asm.call("derive")
     asm.call("key_from_tag")
     asm.send(Dst.CMAC, at.OUT_BODY, BODY_BYTES)
     asm.key(KeyOp.END)
-    asm.take(at.OUT_BODY + 416, Port.TAG, 16)
+    asm.take(at.OUT_BODY + REPORT_BYTES - MAC_BYTES, Port.TAG, MAC_BYTES)
     asm.call("advance")
-    asm.set_n(4 + REPORT_BYTES)
-    asm.jump("answer")
+    asm.literal(at.KEPT_LENGTH, (4 + REPORT_BYTES).to_bytes(2, "little"))
+    asm.b(at.OUT_BODY + REPORT_BYTES - MAC_BYTES)
+    asm.set_n(MAC_BYTES)
+    asm.jump("answer_rest")
 
     # OUT_BODY := what a REPORT says of the enclave in this slot (notes 1.6); the rest of OUT is zero already.
     asm.label("report_body")
