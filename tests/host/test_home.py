@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fusequote.errors import EnvironmentProblem, ExitCode, FusequoteError, UsageError
 from fusequote.home import CorruptFile, Home, write_atomic
 
@@ -82,6 +85,21 @@ def test_keys_that_are_none(tmp_path):
     (home.keys / "s.key").write_bytes(b"short")
     with pytest.raises(CorruptFile, match="holds 5 bytes"):
         home.secret("s")
+
+
+def test_an_rsa_key_whose_numbers_do_not_belong_together(tmp_path):
+    home = Home(tmp_path)
+    good = home.rsa_key("k", 2048).private_numbers()
+    assert home.rsa_key("k", 2048).private_numbers() == good
+    given = {name: getattr(good, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp")}
+    for name, value in given.items():
+        wrong = rsa.RSAPrivateNumbers(**given | {name: value - 2}, public_numbers=good.public_numbers)
+        with contextlib.suppress(ValueError):  # some are too wrong to be written
+            key = wrong.private_key(unsafe_skip_rsa_key_validation=True)
+            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            (home.keys / "k.pem").write_bytes(pem)
+            with pytest.raises(CorruptFile, match="k.pem"):
+                home.rsa_key("k", 2048)
 
 
 def test_one_key_for_many_who_ask_at_once(tmp_path):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -18,25 +20,40 @@ HERE = Path(__file__).parent
 
 
 class Server:
-    """A server that is ready. ``log`` is the file with its stderr."""
+    """A server that is ready, or is on its way to that after :meth:`launch`. ``log`` is the file with its stderr."""
 
     #: What its options are given to.
     program: Sequence[str] = (sys.executable, str(HERE / "store_app.py"), "serve", "provisioning")
 
-    def __init__(self, home: Home, *options: str, log: Path, environment: dict[str, str] | None = None):
+    def __init__(
+        self, home: Home, *options: str, log: Path, environment: dict[str, str] | None = None, wait: bool = True
+    ):
         self.home, self.options, self.log, self._environment = home, options, log, environment or {}
-        self.start()
+        self.facts: dict = {}
+        self.launch()
+        if wait:
+            self.wait()
 
-    def start(self) -> None:
+    def launch(self) -> None:
         command = [*self.program, *self.options]
         environment = {**os.environ, "FUSEQUOTE_HOME": str(self.home.root), **self._environment}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment, text=True
             )
+
+    def wait(self) -> None:
+        """Until it is ready."""
         line = self.process.stdout.readline()
         assert line, f"no ready line: {self.log.read_text()}"
         self.facts = json.loads(line)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has said that it is."""
+        if not self.facts and select.select([self.process.stdout], [], [], 0)[0]:
+            self.wait()
+        return bool(self.facts)
 
     @property
     def url(self) -> str:
@@ -69,3 +86,53 @@ def serving(home: Home, *options: str, log: Path, environment: dict[str, str] | 
     finally:
         if server.process.poll() is None:
             server.kill()
+
+
+class Siblings:
+    """``count`` servers of one service on one port. Those that were killed are followed by others, which start while
+    their siblings serve: a start takes seconds, and a kill none.
+
+    ``make(options, wait)`` starts one.
+    """
+
+    def __init__(self, make: Callable[[tuple[str, ...], bool], Server], count: int):
+        self._make = make
+        self.killed = self.killed_early = 0
+        self.all = [make(("--set", "reuse_port=true"), True)]
+        self.url = self.all[0].url
+        while len(self.all) < count:
+            self._follow()
+
+    def _follow(self) -> None:
+        port = self.url.rpartition(":")[2]
+        self.all.append(self._make(("--set", "reuse_port=true", "--port", port), False))
+
+    def serving(self) -> list[Server]:
+        """Those that are ready."""
+        return [server for server in self.all if server.ready]
+
+    def kill_one(self) -> bool:
+        """Kill one that serves; now and then one more, that does not yet. False when none serves."""
+        if not (serving := self.serving()):
+            return False
+        victims = [secrets.choice(serving)]
+        self.killed += 1
+        if len(starting := [server for server in self.all if not server.ready]) > 1 and not secrets.randbelow(10):
+            victims.append(secrets.choice(starting))
+            self.killed_early += 1
+        for server in victims:
+            server.kill()
+            self.all.remove(server)
+            self._follow()
+        return True
+
+    def end(self) -> list[int]:
+        """End all, in order; their exit codes."""
+        for server in self.all:
+            server.ready or server.wait()
+        return [server.end() for server in self.all]
+
+    def kill_all(self) -> None:
+        for server in self.all:
+            if server.process.poll() is None:
+                server.kill()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +24,8 @@ from fusequote.services.http.server import dress, open_context
 from fusequote.services.http.settings import ServerSettings, load_settings
 from fusequote.services.http.tls import server_files
 from serving import serving
+
+SERVE = "import sys; from fusequote.cli import main; sys.argv[0] = 'fusequote'; sys.exit(main())"
 
 
 @pytest.fixture
@@ -236,6 +242,61 @@ def test_the_ready_line_is_all_there_is_on_stdout(home, tmp_path):
         rest = server.process.stdout.read()
         assert server.process.wait(60) == 0 and rest == ""
         assert all(isinstance(json.dumps(line), str) for line in server.lines())
+
+
+@pytest.mark.parametrize(
+    ("service", "moments"), [("attestation", ("begun", "locks", "worker")), ("provisioning", ("worker",))]
+)
+def test_sigterm_before_it_is_ready(home, tmp_path, service, moments):
+    """The real commands, told to end at some moment of their start: no ready line, no traceback, nobody left behind."""
+    program = (sys.executable, "-c", SERVE, "serve", service, "--workers", "1")
+    codes = set()
+    for moment in moments:
+        with open(tmp_path / "log", "wb") as log:
+            process = subprocess.Popen(
+                program, stdout=subprocess.PIPE, stderr=log, env={**os.environ, "FUSEQUOTE_HOME": str(home.root)}
+            )
+        family = Family(process.pid)
+        while not family.reached(moment) and process.poll() is None:
+            pass
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        process.stdout.close()
+        codes.add(process.wait(60))
+        said = (tmp_path / "log").read_text()
+        assert "Traceback" not in said and "Error" not in said, said
+        assert moment != "begun" or rest == b"", rest
+        while family.left():
+            pass
+    assert codes <= {0, -signal.SIGTERM} and 0 in codes, codes
+
+
+class Family:
+    """A process and those that it starts, by /proc."""
+
+    def __init__(self, pid: int):
+        self._pid, self._seen = pid, set()
+
+    def reached(self, moment: str) -> bool:
+        """``begun``: the process is there; ``locks``: it has the lock of a key; ``worker``: it has started others."""
+        if moment == "locks":
+            with contextlib.suppress(OSError):
+                return any("/locks/" in os.readlink(entry) for entry in Path(f"/proc/{self._pid}/fd").iterdir())
+        if moment == "worker":
+            with contextlib.suppress(OSError):
+                children = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
+                self._seen.update(children)
+                return len(children) > 1
+        return moment == "begun"
+
+    def left(self) -> list[str]:
+        """Those that are still there."""
+        found = []
+        for pid in self._seen:
+            with contextlib.suppress(OSError):
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                found += [pid] if state not in "ZX" else []
+        return found
 
 
 def test_the_operators_page_lists_all_settings():

@@ -84,7 +84,7 @@ def _server(service: str, docstring: str) -> Callable[..., int]:
     ) -> int:
         module = importlib.import_module(f"fusequote.services.http.{service}")
         from fusequote.services.http.logging import configure_logging
-        from fusequote.services.http.run import serve
+        from fusequote.services.http.run import serve, told_to_end
         from fusequote.services.http.server import open_context
         from fusequote.services.http.settings import ServerSettings, load_settings
 
@@ -96,14 +96,18 @@ def _server(service: str, docstring: str) -> Callable[..., int]:
         kind = getattr(module, "Settings", ServerSettings)
         settings = load_settings(kind, service, home, config=config, options=given | _settings_given(set_))
         configure_logging(settings.log_level)
-        context = open_context(home, settings)
 
         def ready(facts: dict[str, Any]) -> None:
             line = {"ready": service, **facts, "pid": os.getpid(), "emulated": True}
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
 
-        serve(module.create_app(context), context, ready)
+        with told_to_end() as ended:
+            context = open_context(home, settings)
+            try:
+                serve(module.create_app(context), context, ready, ended)
+            finally:
+                context.close()
         return 0
 
     command.__doc__ = docstring

@@ -20,7 +20,7 @@ from fusequote.services.http.server import ServiceContext, dress
 from fusequote.services.http.settings import ServerSettings
 from fusequote.services.http.tls import server_files, tls_context
 
-__all__ = ["listen", "serve"]
+__all__ = ["listen", "serve", "told_to_end"]
 
 #: How long a connection that is being closed may take, in seconds: with an answer on its way, and without.
 _LINGER = {"sending": 10.0, "closing": 1.0}
@@ -53,8 +53,34 @@ def listen(settings: ServerSettings) -> socket.socket:
         ) from error
 
 
-def serve(app: FastAPI, context: ServiceContext, ready: Callable[[dict[str, Any]], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then let running requests end; a second SIGINT does not wait for them.
+@contextlib.contextmanager
+def told_to_end() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or SIGINT came, for the time in which a server is made ready: it ends when it is whole, and
+    leaves nothing behind.
+    """
+    came: list[int] = []
+    with _signals(lambda number, _frame: came.append(number)):
+        yield lambda: bool(came)
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def serve(
+    app: FastAPI,
+    context: ServiceContext,
+    ready: Callable[[dict[str, Any]], None],
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests end; a second SIGINT does not wait for them. Where
+    ``ended`` says that one came before, this is never ready.
 
     ``ready`` is called once, when connections are accepted, with ``url``, ``host``, ``port``, ``tls`` and, for a
     certificate of our own, ``root`` (the file to trust). Closes the context.
@@ -92,7 +118,9 @@ def serve(app: FastAPI, context: ServiceContext, ready: Callable[[dict[str, Any]
                 timeout_graceful_shutdown=settings.shutdown_seconds,
                 h11_max_incomplete_event_size=settings.max_headers,
             )
-            _Server(config, settings.header_seconds, lambda: ready(facts)).run(sockets=[listener])
+            server = _Server(config, settings.header_seconds, lambda: ready(facts))
+            server.should_exit = ended()
+            server.run(sockets=[listener])
     finally:
         context.close()
 
@@ -118,17 +146,14 @@ class _Server(uvicorn.Server):
         """Accept connections, then say so."""
         await super().startup(sockets)
         # A failure of the store is answered, not waited out: nothing else runs in these threads.
-        self._ready()
+        if not self.should_exit:
+            self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but the process ends with exit code 0, not by the signal."""
-        before = {number: signal.signal(number, self._told) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with _signals(self._told):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _told(self, number: int, _frame: Any) -> None:
         self.force_exit = self.should_exit and number == signal.SIGINT

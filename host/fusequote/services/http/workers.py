@@ -190,8 +190,9 @@ class _Worker:
             self._end.shutdown(socket.SHUT_RDWR)
 
     def join(self) -> None:
-        """Wait for it a little, then kill it."""
-        self._process.join(_PATIENCE)
+        """Wait a little for the end of its job, then kill it."""
+        if self._job is not None:
+            self._process.join(_PATIENCE)
         self._process.kill()
         self._process.join()
         if self._timer is not None:
