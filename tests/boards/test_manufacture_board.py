@@ -15,6 +15,7 @@ from fusequote.cli import main
 from fusequote.home import Home
 from fusequote.maker import RecordBook
 from fusequote.maker.board import fuses_of, new_record
+from fusequote.platform.signers import Signers, mrsigner_of
 from fusequote_boards import build as building
 from fusequote_boards import personalize
 from fusequote_boards.board import board
@@ -84,10 +85,14 @@ def test_from_a_bitstream_to_a_verdict(run, small, small_top, builds, tmp_path):
 
 def test_a_second_chip_is_another(run, small, small_top, builds, tmp_path):
     ids = []
-    for name in ("a.bin", "b.bin"):
-        code, made = run("manufacture", "--board", "icebreaker", "--out", tmp_path / name, "--build-dir", builds)
+    for name, option in (("a.bin", ()), ("b.bin", ("--lock-launch",))):
+        out = tmp_path / name
+        code, made = run("manufacture", "--board", "icebreaker", *option, "--out", out, "--build-dir", builds)
         assert code == 0
         ids.append(made["facts"]["device_id"])
+        signers, fuses = Signers(Home(tmp_path / "home")), fuses_in(out, builds, small_top)
+        assert fuses[2] == len(option)  # LEPUBKEYHASH is locked
+        assert fuses[0x60:0x80] == mrsigner_of(signers.launch if option else signers.application)
     assert ids[0] != ids[1] and (tmp_path / "a.bin").read_bytes() != (tmp_path / "b.bin").read_bytes()
 
 
