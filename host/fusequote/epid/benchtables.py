@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fusequote.epid.bench import PRIVRL_SIZE, SHARED_RUNS, Row, Shared
 
 HEAD = ("back end", "operation", "median", "quartiles", "least", "wall", "pairings", "runs")
-AIMS_HEAD = ("back end", "operation", "aim", "median", "least", "median of aim")
+AIMS_HEAD = ("back end", "operation", "aim", "median", "least", "median of aim", "least of aim")
 SHARED_HEAD = ("back end", "operation", "on one", "on all", "gain")
 #: Milliseconds that an operation may take on one processor.
 AIMS = (
@@ -40,10 +40,10 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def _per_entry(rows: dict[str, Row], what: str, prefix: str, without: str) -> Iterator[tuple[str, float, float]]:
-    """What one entry of the longest list adds, if there is a list long enough to tell."""
+    """What one entry adds: from the shortest list of a hundred or more, which runs most often."""
     sizes = {int(name.rsplit(" ", 1)[1].replace(",", "")): row for name, row in rows.items() if name.startswith(prefix)}
-    size = max(sizes, default=0)
-    if size >= 100 and without in rows:
+    size = min((size for size in sizes if size >= 100), default=0)
+    if size and without in rows:
         long, short = sizes[size], rows[without]
         yield what, (long.median - short.median) / size, (long.least - short.least) / size
 
@@ -67,8 +67,8 @@ def tables(rows: Sequence[Row], shared: Sequence[Shared]) -> Iterator[Table]:
     yield "Milliseconds of processor time (wall: median by the clock)", HEAD, [cells(row) for row in rows]
     aimed = []
     for name, what, aim, median, least in aims(rows):
-        share = f"{1e5 * median / aim:.0f} %"
-        aimed.append((name, what, f"{aim:g}", milliseconds(median), milliseconds(least), share))
+        shares = [f"{1e5 * time / aim:.0f} %" for time in (median, least)]
+        aimed.append((name, what, f"{aim:g}", milliseconds(median), milliseconds(least), *shares))
     if aimed:
         yield "What was aimed at, milliseconds on one processor", AIMS_HEAD, aimed
     if shared:
