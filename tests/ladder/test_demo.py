@@ -75,7 +75,7 @@ def test_an_end_in_the_middle_leaves_nothing(tmp_path, chip, number, line):
                 break
         started = children(demo.pid)
         demo.send_signal(number)
-        demo.communicate(timeout=120)
+        demo.communicate(timeout=500)
     finally:
         demo.kill()
     assert demo.returncode == 130
@@ -96,7 +96,7 @@ def test_step_waits_for_enter(tmp_path):
         for said in demo.stdout:
             if said.startswith("it works (L2)"):
                 break
-        out, err = demo.communicate(timeout=120)
+        out, err = demo.communicate(timeout=500)
     finally:
         demo.kill()
     assert demo.returncode == 0, err

@@ -90,7 +90,7 @@ def other_chip(system: Local, level: Level, talk: Talk) -> Outcome:
 
 @RUNG.attack("other-target", "a REPORT for another target", assumed="Mallory has REPORTs that Alice made for others")
 def other_target(system: Local, level: Level, talk: Talk) -> Outcome:
-    """A REPORT for another enclave, and ones for the Quoting Enclave with other ATTRIBUTES, MISCSELECT, CONFIGID."""
+    """A REPORT for another enclave, and ones for the Quoting Enclave with DEBUG, with a CONFIGID."""
     quoting, data = system.quoting.target_info, secrets.token_bytes(64)
     attributes = quoting.attributes
     targets = {
@@ -99,7 +99,6 @@ def other_target(system: Local, level: Level, talk: Talk) -> Outcome:
         "for a Quoting Enclave with DEBUG": quoting.replace(
             attributes=attributes.replace(flags=int(attributes.flags) | 2)
         ),
-        "with MISCSELECT": quoting.replace(miscselect=1),
         "with CONFIGID": quoting.replace(configid=b"\1" + bytes(63)),
     }
     made = {name: system.alice(level).application.report(target, data) for name, target in targets.items()}

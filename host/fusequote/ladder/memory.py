@@ -66,12 +66,12 @@ def _read(memory, at: int, size: int) -> bytes:
 
 
 def _factor(data: bytes, size: int, modulus: int) -> int | None:
-    """Where a factor of ``size`` bytes begins: odd, with both top bits set, as primes of RSA keys are."""
+    """Where a factor of ``size`` bytes begins: odd, and at least sqrt(2) times a power of two, as primes of RSA are."""
     last = len(data) - size
     if last < 0:
         return None
     tops = data[size - 1 :: _WORD]
-    for match in re.finditer(rb"[\xc0-\xff]", tops):
+    for match in re.finditer(rb"[\xb5-\xff]", tops):
         at = match.start() * _WORD
         if at <= last and data[at] & 1 and modulus % int.from_bytes(data[at : at + size], "little") == 0:
             return at
