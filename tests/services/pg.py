@@ -72,6 +72,18 @@ class Cluster:
             connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql://fusequote@/{name}?host={self._folder}"
 
+    def fill_disk(self, url: str) -> None:
+        """From now on the processes that serve the connections to a database can write nothing."""
+        import psycopg
+
+        name = url.partition("@/")[2].partition("?")[0]
+        with psycopg.connect(self.address("postgres")) as connection:
+            rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", (name,)).fetchall()
+        assert rows, "nobody is connected"
+        for (pid,) in rows:
+            # Their own user may do it; root without all its rights may not.
+            subprocess.run(["prlimit", "--pid", str(pid), "--fsize=0:"], check=True, timeout=60, **self._user)
+
     def address(self, database: str) -> str:
         return f"dbname={database} user=fusequote host={self._folder}"
 

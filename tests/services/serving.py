@@ -117,7 +117,7 @@ class Siblings:
             return False
         victims = [secrets.choice(serving)]
         self.killed += 1
-        if len(starting := [server for server in self.all if not server.ready]) > 1 and not secrets.randbelow(10):
+        if (starting := [server for server in self.all if not server.ready]) and not secrets.randbelow(10):
             victims.append(secrets.choice(starting))
             self.killed_early += 1
         for server in victims:

@@ -7,12 +7,14 @@ import datetime
 import os
 import resource
 import signal
+import sqlite3
 import threading
 
 import httpx
 import pytest
 import store_app
 from fusequote.errors import UsageError
+from fusequote.services import database
 from fusequote.services.clock import ClockProblem, SystemClock
 from fusequote.services.http import workers
 from fusequote.services.http.server import dress, open_context
@@ -21,7 +23,7 @@ from fusequote.services.http.workers import WorkerLost, WorkerPool, WorkersBusy,
 from fusequote.services.services import Services
 from fusequote.services.store import NonceBook, NonceState, Store
 from fusequote.verdict import Reason, refuse
-from pg import cluster  # noqa: F401
+from pg import cluster, store_url  # noqa: F401
 from serving import serving
 
 NOW = datetime.datetime(2030, 1, 1)
@@ -50,6 +52,44 @@ def test_a_full_disk(home, tmp_path):
         assert client.post(f"/consume/{kept}").json() == {"state": "fresh"}, "what was acknowledged is there"
         assert client.post("/nonce").status_code == 200
         assert 'kind="store-unavailable"' in client.get("/metrics").text
+
+
+def test_a_full_disk_under_postgresql(home, tmp_path, cluster):  # noqa: F811
+    """Its write-ahead log cannot be written: it gives up all connections and recovers, and the server goes along."""
+    url = cluster.new_database()
+    environment = {"FUSEQUOTE_SERVE_STORE": url}
+    with serving(home, log=tmp_path / "log", environment=environment) as server, server.client() as client:
+        kept = client.post("/nonce").json()["nonce"]
+        cluster.fill_disk(url)
+        answer = client.post("/nonce")
+        assert unavailable(answer), answer.text
+        while (answer := client.post(f"/consume/{kept}")).status_code != 200:
+            assert unavailable(answer), answer.text
+        assert answer.json() == {"state": "fresh"}, "what was acknowledged is there"
+        assert client.post("/nonce").status_code == 200
+        assert 'kind="store-unavailable"' in client.get("/metrics").text
+
+
+def test_a_store_that_another_process_holds(home, monkeypatch):
+    """SQLite has no connection to lose, but somebody may sit on the file."""
+    monkeypatch.setattr(database, "LOCK_WAIT_MS", 50)
+    context = open_context(home, ServerSettings(workers=0))
+    app = dress(store_app.create_app(context), context)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    other = sqlite3.connect(home.services_db, isolation_level=None)
+
+    async def ask() -> list[httpx.Response]:
+        kept = (await client.post("/nonce")).json()["nonce"]
+        other.execute("BEGIN EXCLUSIVE")
+        held = [await client.post(path) for path in ("/nonce", f"/consume/{kept}")]
+        other.execute("ROLLBACK")
+        return [*held, await client.post(f"/consume/{kept}")]
+
+    *held, last = asyncio.run(ask())
+    context.close()
+    other.close()
+    assert all(map(unavailable, held)), [answer.text for answer in held]
+    assert last.json() == {"state": "fresh"}
 
 
 def test_a_database_that_goes_away_and_comes_back(home, tmp_path, cluster):  # noqa: F811
@@ -84,9 +124,9 @@ def test_a_store_that_is_damaged_is_not_the_clients_fault(home, tmp_path):
 
 
 @pytest.mark.parametrize("jump", [60 * 24 * 365, 11, -60, -60 * 24 * 365 * 20], ids=lambda jump: f"{jump} minutes")
-def test_nonces_of_before_a_jump_are_unknown_and_new_ones_good(home, jump):
+def test_nonces_of_before_a_jump_are_unknown_and_new_ones_good(store_url, jump):  # noqa: F811
     now = [NOW]
-    store = Store.of(home, clock=lambda: now[0])
+    store = Store(store_url, bytes(32), lambda: now[0])
     book = NonceBook(store, "p", 10 * MINUTES)
     book.remember(b"before")
     now[0] += jump * MINUTES
@@ -98,9 +138,9 @@ def test_nonces_of_before_a_jump_are_unknown_and_new_ones_good(home, jump):
     store.close()
 
 
-def test_a_clock_that_is_a_little_behind_is_borne(home):
+def test_a_clock_that_is_a_little_behind_is_borne(store_url):  # noqa: F811
     now = [NOW]
-    store = Store.of(home, clock=lambda: now[0])
+    store = Store(store_url, bytes(32), lambda: now[0])
     book = NonceBook(store, "p", 10 * MINUTES)
     book.remember(b"n")
     now[0] -= 4 * MINUTES
@@ -126,9 +166,9 @@ def test_the_clock_notices_that_it_was_set():
     clock()
 
 
-def test_a_server_whose_clock_is_wrong_says_so_until_it_is_right(home):
+def test_a_server_whose_clock_is_wrong_says_so_until_it_is_right(home, store_url):  # noqa: F811
     wall = [1.9e9]
-    services = Services(home, clock=SystemClock(wall=lambda: wall[0]))
+    services = Services(home, store_url, clock=SystemClock(wall=lambda: wall[0]))
     context = open_context(home, ServerSettings(workers=0), services)
     app = dress(store_app.create_app(context), context)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
