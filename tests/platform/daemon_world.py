@@ -39,7 +39,7 @@ class House:
 
 
 @contextlib.contextmanager
-def running(home, folder, *, lock_launch=False, **limits):
+def running(home, folder, *, lock_launch=False, users=(), **limits):
     ready = make_ready(home, lock_launch=lock_launch)
     platform, turns, now, told = ready.platform, Turns(), [0.0], []
     platform.remove(ready.application.enclave)
@@ -54,7 +54,9 @@ def running(home, folder, *, lock_launch=False, **limits):
     broker = Broker(device, turns, own=1, lease=limit.lease, clock=lambda: now[0])
     calls = Calls(platform, platform.services.constants, make_room=broker.make_room)
     path = folder / "d.sock"
-    daemon = Daemon(path, device, broker, calls, limits=limit, tell=told.append, clock=lambda: now[0])
+    daemon = Daemon(
+        path, device, broker, calls, limits=limit, users=frozenset(users), tell=told.append, clock=lambda: now[0]
+    )
     thread = threading.Thread(target=daemon.serve)
     thread.start()
     try:

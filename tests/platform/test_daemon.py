@@ -1,10 +1,14 @@
 """The platform daemon among many clients: places, leases, turns, frames that are none, and the claim on the chip."""
 
 import contextlib
+import json
 import os
 import socket
 import struct
+import tempfile
 import threading
+import warnings
+from pathlib import Path
 
 import pytest
 from chain_world import copy_home
@@ -65,6 +69,49 @@ def test_no_more_clients_than_places(world):
             assert third.hello["emulated"]
             with raises(PlatformCode.CLOSED):
                 one.init_quote()
+
+
+def hello_as(user, path):
+    """What the daemon answers to a process of this user: whether it is an error, and the JSON.
+
+    Forked, not started: that user may not even be allowed to read this interpreter.
+    """
+    from_child, to_parent = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child does little, and ends
+        child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+            with socket.socket(socket.AF_UNIX) as raw:
+                raw.connect(path)
+                raw.sendall(bytes(5))
+                answer = b""
+                while len(answer) < 5 or len(answer) < 5 + int.from_bytes(answer[:4], "little"):
+                    answer += raw.recv(1 << 16)
+            os.write(to_parent, answer)
+        os._exit(0)
+    os.close(to_parent)
+    with open(from_child, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return bool(answer[4]), json.loads(answer[5:])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_who_connects_the_kernel_says(keyed_home, tmp_path):
+    """SO_PEERCRED: a user that the daemon was told of is served, another one is told that he is not."""
+    served, stranger = 54321, 54322
+    home = copy_home(keyed_home, tmp_path)
+    with tempfile.TemporaryDirectory() as place, running(home, Path(place), users={served}) as house:
+        os.chmod(place, 0o755)
+        failed, told = hello_as(served, house.path)
+        assert not failed and told["pid"] == os.getpid()
+        failed, told = hello_as(stranger, house.path)
+        assert failed and told["kind"] == PlatformCode.NOT_ALLOWED and str(stranger) in told["message"]
+        assert any("does not serve user" in line for line in house.told)
 
 
 def test_frames_that_are_none(house):

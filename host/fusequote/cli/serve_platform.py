@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from fusequote.cli.attesting import Provisioning, trusted_servers
 from fusequote.cli.settings import current
 
 
@@ -21,9 +22,7 @@ def command(
     chip: Annotated[
         str | None, typer.Option("--chip", metavar="URL", help="The chip to own. Default: the home folder's, sim://.")
     ] = None,
-    provisioning: Annotated[
-        str | None, typer.Option(metavar="URL", help="The provisioning server. Default: the home folder's, in here.")
-    ] = None,
+    provisioning: Provisioning = None,
     allow_user: Annotated[
         list[int] | None, typer.Option(metavar="UID", help="Serve this user, too; repeatable.")
     ] = None,
@@ -49,7 +48,11 @@ def command(
         settings.chip = chip
     home, url = settings.home, settings.chip_url
     path = (socket or home.platform / "daemon.sock").absolute()
-    with Platform(url, home=home, cycles=False, provisioning_url=provisioning) as platform, claim(home, url, path):
+    tls = None if provisioning is None else trusted_servers(home)
+    with (
+        Platform(url, home=home, cycles=False, provisioning_url=provisioning, tls=tls) as platform,
+        claim(home, url, path),
+    ):
         if settings.is_home_chip:
             platform.ensure_manufactured()
         else:
