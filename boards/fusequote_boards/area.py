@@ -25,7 +25,7 @@ from fusequote_hdl.engines.rsa import RsaCheck
 from fusequote_hdl.engines.sha256 import SHA256
 from fusequote_hdl.fuses import Fuses
 from fusequote_hdl.keybox import KeyBox
-from fusequote_hdl.link import Deframer, Framer
+from fusequote_hdl.link import AnswerBuffer, Deframer, Framer
 from fusequote_hdl.link.uart import UartReceiver, UartTransmitter
 from fusequote_hdl.microcode import assemble
 from fusequote_hdl.sequencer import Sequencer
@@ -64,7 +64,7 @@ PARTS = {
     "fuses": Part("who may use the fuses", (Fuses,)),
     "fuse macro": Part("the fuses themselves, blank", (FuseMacro,)),
     "sequencer": Part("sequencer, with the program", (lambda: Sequencer(assemble(hardware_entropy=True).words),)),
-    "link": Part("frames in and out", (Deframer, Framer)),
+    "link": Part("frames in and out", (Deframer, AnswerBuffer, Framer)),
     "uart": Part("serial line", (
         lambda: UartReceiver(_DIVISOR), lambda: UartTransmitter(_DIVISOR), lambda: LineBreak(_DIVISOR))),
     "block": Part("the block", (lambda: Block(hardware_entropy=True),)),
