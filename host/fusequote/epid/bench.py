@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,8 @@ from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR
 SIZES = (0, 1, 10, 100, 1_000, 10_000)
 #: SigRL on which one processor and all of them are compared, and how often each runs.
 SHARED_SIZE, SHARED_RUNS = 1_000, 20
+#: SigRL whose entries are timed on one processor alone, and what is added to its rows' names.
+ENTRY_SIZE, ALONE = 100, ", one processor"
 PRIVRL_SIZE = 1_000
 
 
@@ -138,6 +141,9 @@ class Bench:
                 sign, verify = self._with_sigrl(size)
                 yield f"sign, SigRL of {size:,}", sign
                 yield f"verify, SigRL of {size:,}", verify
+                if size == ENTRY_SIZE and hasattr(os, "sched_setaffinity"):
+                    yield f"sign, SigRL of {size:,}{ALONE}", partial(_on, _one(), sign)
+                    yield f"verify, SigRL of {size:,}{ALONE}", partial(_on, _one(), verify)
 
     def _with_sigrl(self, size: int) -> tuple[Callable[[], object], Callable[[], object]]:
         """To sign and, after that, to verify what was signed last."""
@@ -157,28 +163,34 @@ class Bench:
             yield g1_hash(HashAlg.SHA256, i.to_bytes(4, "big"), self.a), self.a.g1_sum([(table, f)])
 
     def shared(self) -> Iterator[Shared]:
-        """SigRL work on one processor and on all, in turn; nothing where the back end has no threads, or one processor.
-
-        One processor means this process pinned to it, so that whatever the work does, it does there.
-        """
+        """SigRL work on one processor and on all, in turn; nothing where there are no threads, or one processor."""
         size = min(SHARED_SIZE, self.largest)
         if not self.a.parallel or cores() == 1 or size <= CHUNK or not hasattr(os, "sched_setaffinity"):
             return
         everywhere = os.sched_getaffinity(0)
-        one = sorted(everywhere)[0:1]
         for what, call in zip(("sign", "verify"), self._with_sigrl(size), strict=True):
             least = {}
-            for processors in (one, everywhere) * SHARED_RUNS:
-                os.sched_setaffinity(0, processors)
-                try:
-                    start = time.perf_counter()
-                    call()
-                    spent = time.perf_counter() - start
-                finally:
-                    os.sched_setaffinity(0, everywhere)
+            for processors in (_one(), everywhere) * SHARED_RUNS:
+                start = time.perf_counter()
+                _on(processors, call)
+                spent = time.perf_counter() - start
                 least[len(processors)] = min(spent, least.get(len(processors), spent))
             name = f"{what}, SigRL of {size:,}"
             yield Shared(self.a.name, name, len(everywhere), least[1], least[len(everywhere)])
+
+
+def _one() -> set[int]:
+    return {min(os.sched_getaffinity(0))}
+
+
+def _on(processors: set[int], call: Callable[[], object]) -> None:
+    """Calls with this process kept to ``processors``: whatever the work does, it does it there."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        call()
+    finally:
+        os.sched_setaffinity(0, everywhere)
 
 
 class _Ahead:
@@ -238,7 +250,7 @@ def command(
 
     settings, names = current(), back_end or list(available())
     document = None if write is None else MarkedDocument(write, "epid")
-    total = len(names) * (15 + 2 * sum(size <= largest for size in SIZES))
+    total = len(names) * (15 + 2 * sum(size <= largest for size in SIZES) + 2 * (largest >= ENTRY_SIZE))
     with progress("measuring", settings) as bar:
         rows, shared = measure(names, seconds, largest, lambda done: bar(done, total))
     if document is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fusequote.epid.bench import PRIVRL_SIZE, SHARED_RUNS, Row, Shared
+from fusequote.epid.bench import ALONE, ENTRY_SIZE, PRIVRL_SIZE, SHARED_RUNS, Row, Shared
 
 HEAD = ("back end", "operation", "median", "quartiles", "least", "wall", "pairings", "runs")
 AIMS_HEAD = ("back end", "operation", "aim", "median", "least", "median of aim", "least of aim")
@@ -39,26 +39,18 @@ def cells(row: Row) -> tuple[str, ...]:
     return row.back_end, row.what, *times, f"{row.pairings:,.2f}", str(row.runs)
 
 
-def _per_entry(rows: dict[str, Row], what: str, prefix: str, without: str) -> Iterator[tuple[str, float, float]]:
-    """What one entry adds: from the shortest list of a hundred or more, which runs most often."""
-    sizes = {int(name.rsplit(" ", 1)[1].replace(",", "")): row for name, row in rows.items() if name.startswith(prefix)}
-    size = min((size for size in sizes if size >= 100), default=0)
-    if size and without in rows:
-        long, short = sizes[size], rows[without]
-        yield what, (long.median - short.median) / size, (long.least - short.least) / size
-
-
 def aims(rows: Sequence[Row]) -> Iterator[tuple[str, str, float, float, float]]:
     """(Back end, operation, aim in milliseconds, median, least) of what was measured, in seconds."""
     for name in dict.fromkeys(row.back_end for row in rows):
         own = {row.what: row for row in rows if row.back_end == name}
         found = {row.what: (row.median, row.least) for row in own.values()}
-        for what, prefix, without in (
-            ("SigRL entry, to prove", "sign, SigRL of ", "sign"),
-            ("SigRL entry, to verify", "verify, SigRL of ", "verify"),
-            ("PrivRL entry", f"verify, PrivRL of {PRIVRL_SIZE:,}", "verify"),
+        for entry, long, short, size in (
+            ("SigRL entry, to prove", f"sign, SigRL of {ENTRY_SIZE:,}{ALONE}", "sign", ENTRY_SIZE),
+            ("SigRL entry, to verify", f"verify, SigRL of {ENTRY_SIZE:,}{ALONE}", "verify", ENTRY_SIZE),
+            ("PrivRL entry", f"verify, PrivRL of {PRIVRL_SIZE:,}", "verify", PRIVRL_SIZE),
         ):
-            found |= {entry: times for entry, *times in _per_entry(own, what, prefix, without)}
+            if long in found and short in found:
+                found[entry] = tuple((a - b) / size for a, b in zip(found[long], found[short], strict=True))
         yield from ((name, what, aim, *found[what]) for owner, what, aim in AIMS if owner == name and what in found)
 
 
