@@ -3,6 +3,7 @@
 #   make attest   the whole chain on the simulated chip       make lint    ruff
 #   make test     the tests, without the slow ones            make bench   the chip's cycles, into docs/performance.md
 #   make slow     the slow tests                              make clean   remove what was made here
+#   make coverage of the generated Verilog, and of the program in it
 #
 # Variables: PYTHON (which Python), ARGS (more arguments for the command), JOBS (test processes).
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 # Made anew when the requirements change, or when the clone was moved: a venv knows its own path.
 STAMP := $(VENV)/installed-$(shell { pwd; cat pyproject.toml constraints.txt; } | sha256sum | cut -c1-16)
 
-.PHONY: attest test slow lint bench clean install
+.PHONY: attest test slow coverage lint bench clean install
 .DELETE_ON_ERROR:
 
 attest: $(STAMP)
@@ -25,6 +26,9 @@ test: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or pnr" $(ARGS)
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest tests/rtl/test_coverage.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

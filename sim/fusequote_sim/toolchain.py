@@ -36,7 +36,7 @@ _SCRIPT = """read_rtlil <<rtlil
 rtlil
 proc -nomux -norom
 memory_collect
-write_verilog -norename
+write_verilog -norename{options}
 """
 # Amaranth's way of writing cases and widths trips these two; the others stay on and end up in the log.
 _VERILATOR_FLAGS = (
@@ -58,7 +58,8 @@ class BuildError(FusequoteError):
 class Recipe:
     """What is made of a design.
 
-    ``clocked``: with flip-flops before its inputs, as our own harness wants it. ``verilator``, ``cxx``, ``link``: flags
+    ``clocked``: with flip-flops before its inputs, as our own harness wants it. ``always_comb``: in SystemVerilog, where
+    Yosys needs no ``if`` that is never taken to have each process run at the start. ``verilator``, ``cxx``, ``link``: flags
     beside those that all have. ``level``: how far the model is optimised. ``runtime``: files of Verilator's own beside
     the usual ones. ``harness``: the C++ files around the model; ``headers``: what they include of ours.
     """
@@ -70,6 +71,7 @@ class Recipe:
     headers: tuple[Path, ...] = ()
     runtime: tuple[str, ...] = ()
     level: str = "-O3"
+    always_comb: bool = False
     link: tuple[str, ...] = ()
 
 
@@ -124,7 +126,7 @@ class Toolchain:
         compiler = self._run([*self._cxx, "--version"], name="g++", where=None).splitlines()[0]
         parts = [f"{name} {version}" for name, version in self._versions.items()]
         parts += [compiler, *self._cxx_flags, *self._verilator_flags]
-        parts += [*self._recipe.runtime, self._recipe.level, *self._recipe.link]
+        parts += [*self._recipe.runtime, self._recipe.level, str(self._recipe.always_comb), *self._recipe.link]
         for path in (*self._recipe.harness, *self._recipe.headers, Path(__file__), _HERE / "elaborate.py"):
             parts.append(hashlib.sha256(path.read_bytes()).hexdigest())
         return "\n".join(parts)
@@ -136,8 +138,8 @@ class Toolchain:
             [sys.executable, "-m", "fusequote_sim.elaborate", sources.component, *["--clocked"] * self._recipe.clocked],
             name="Amaranth", where=None, env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
-        return self._run([sys.executable, "-c", _YOSYS, "-q", "-"], name="Yosys", where=None,
-                         stdin=_SCRIPT.format(rtlil=rtlil))
+        script = _SCRIPT.format(rtlil=rtlil, options=" -sv" if self._recipe.always_comb else "")
+        return self._run([sys.executable, "-c", _YOSYS, "-q", "-"], name="Yosys", where=None, stdin=script)
 
     def verilate(self, verilog: Path, folder: Path) -> None:
         """Translate ``verilog`` into C++ files in ``folder``."""
