@@ -42,7 +42,7 @@ class Large(Image):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
     ("url", "mib"),
     [pytest.param("model://", 64), pytest.param(f"sim://?cache={CACHE}", 4, marks=pytest.mark.rtl)],
