@@ -58,10 +58,11 @@ class BuildError(FusequoteError):
 class Recipe:
     """What is made of a design.
 
-    ``clocked``: with flip-flops before its inputs, as our own harness wants it. ``always_comb``: in SystemVerilog, where
-    Yosys needs no ``if`` that is never taken to have each process run at the start. ``verilator``, ``cxx``, ``link``: flags
-    beside those that all have. ``level``: how far the model is optimised. ``runtime``: files of Verilator's own beside
-    the usual ones. ``harness``: the C++ files around the model; ``headers``: what they include of ours.
+    ``clocked``: with flip-flops before its inputs, as our own harness wants it. ``always_comb``: in SystemVerilog,
+    where Yosys needs no ``if`` that is never taken to have each process run at the start. ``verilator``, ``cxx``,
+    ``link``: flags beside those that all have. ``level``: how far the model is optimised. ``runtime``: files of
+    Verilator's own beside the usual ones. ``harness``: the C++ files around the model; ``headers``: what they include
+    of ours.
     """
 
     clocked: bool
