@@ -4,6 +4,7 @@
 #   make test     the tests, without the slow ones            make bench   the chip's cycles, into docs/performance.md
 #   make slow     the slow tests                              make clean   remove what was made here
 #   make coverage of the generated Verilog, and of the program in it
+#   make postroute  what would be flashed, as a netlist, at its pins: builds two boards and runs all that they can do
 #
 # Variables: PYTHON (which Python), ARGS (more arguments for the command), JOBS (test processes).
 
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 # Made anew when the requirements change, or when the clone was moved: a venv knows its own path.
 STAMP := $(VENV)/installed-$(shell { pwd; cat pyproject.toml constraints.txt; } | sha256sum | cut -c1-16)
 
-.PHONY: attest test slow coverage lint bench clean install
+.PHONY: attest test slow coverage postroute lint bench clean install
 .DELETE_ON_ERROR:
 
 attest: $(STAMP)
@@ -29,6 +30,9 @@ slow: $(STAMP)
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest tests/rtl/test_coverage.py $(ARGS)
+
+postroute: $(STAMP)
+	$(BIN)/python -m pytest tests/boards/test_postroute.py -v $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

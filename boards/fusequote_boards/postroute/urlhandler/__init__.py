@@ -1,0 +1,1 @@
+"""pyserial's door to the post-route simulation: ``postroute://``."""
