@@ -48,6 +48,10 @@ class World:
         return document["facts"]
 
     @property
+    def device_id(self) -> str:
+        return next(iter(self.maker.maker.glob("*.record"))).stem
+
+    @property
     def servers(self) -> list[str]:
         """The options that name both servers."""
         at = ["--attestation", self.attestation.url.rstrip("/") + API, "--subscription-key", self.key]
@@ -111,6 +115,25 @@ def test_from_the_fuse_to_the_verdict(world, tmp_path):
     code, document = world.command("verify", str(again), "--mrsigner", signer)
     assert code == 10 and codes(document) == ["status.signature-invalid"]
     exchange(world, at)
+    daemon(world, tmp_path / "d.sock", at)
+
+
+def daemon(world: World, socket, at: list[str]) -> None:
+    """The platform daemon provisions with these servers, too, and its clients have their quotes judged there."""
+    (world.maker.platform / f"{world.device_id}.epid").unlink()
+    command = [*MAIN, "serve", "platform", "--chip", "model://", "--socket", str(socket), *world.servers[:2]]
+    environment = {**os.environ, "FUSEQUOTE_HOME": str(world.maker.root)}
+    before = len(world.requests(world.provisioning))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert json.loads(process.stdout.readline())["ready"] == "platform"
+        out = socket.with_suffix(".quote")
+        code, document = world.command("quote", "--platform", str(socket), "--spid", SPID.hex(), "--out", str(out), *at)
+        assert code == 0, document
+        process.terminate()
+        assert process.wait(60) == 0
+    assert len(world.requests(world.provisioning)) > before
+    code, document = world.command("verify", str(out), "--mrsigner", document["facts"]["mrsigner"], *at)
+    assert code == 0 and document["quote_status"] == "OK"
 
 
 def exchange(world: World, at: list[str]) -> None:
@@ -142,6 +165,10 @@ def test_what_a_user_gets_wrong(world, tmp_path):
     for code, kind, options in cases:
         given, document = world.command("attest", "--chip", "model://", *options)
         assert (given, document["kind"]) == (code, kind), (options, document)
+    # Also when the platform has its key, and nobody would be asked.
+    assert world.command("attest", "--chip", "model://")[0] == 0
+    code, document = world.command("quote", "--chip", "model://", "--provisioning", "nonsense")
+    assert (code, document["kind"]) == (2, "usage")
     # A quote for nobody's SPID, and reports under another root than the one that is trusted.
     code, document = world.command("attest", "--chip", "model://", "--spid", "00" * 16, *world.servers)
     assert code == 10 and codes(document) == ["policy.spid"]

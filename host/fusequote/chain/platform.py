@@ -18,7 +18,7 @@ from fusequote.platform.images import pce_image, provisioning_image, quoting_ima
 from fusequote.platform.pce import PCE_ISVSVN, PceProgram
 from fusequote.platform.provisioning import ProvisioningEnclave
 from fusequote.platform.provisioning_agent import provision_platform
-from fusequote.platform.provisioning_http import connect_to
+from fusequote.platform.provisioning_http import check_address, connect_to
 from fusequote.platform.quoting import QuoteResult, QuotingEnclave
 from fusequote.platform.signers import Signers
 from fusequote.platform.updates import Advice, advice_of, is_newer
@@ -52,6 +52,8 @@ class Platform(Machine):
         tls: ssl.SSLContext | None = None,
         **options: Any,
     ):
+        if provisioning_url is not None:
+            check_address(provisioning_url)  # before the chip is opened, and also if nothing has to be asked there
         super().__init__(url, **options)
         self.provisioning_url, self._tls = provisioning_url, tls
 

@@ -10,7 +10,7 @@ from fusequote.errors import EnvironmentProblem, FormatError, UsageError
 from fusequote.platform.endpoint import Exchange, ServerTrouble, ServerUnreachable
 from fusequote.platform.provisioning_agent import Connect
 
-__all__ = ["HttpExchange", "connect_to"]
+__all__ = ["HttpExchange", "check_address", "connect_to"]
 
 #: Bytes of an answer at most: a SigRL of some 90,000 entries.
 LIMIT = 16 << 20
@@ -28,8 +28,7 @@ class HttpExchange:
     """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None):
-        if not url.startswith(("http://", "https://")):
-            raise UsageError(f"{url!r} is no address of a provisioning server", hint="give http://HOST:PORT/")
+        check_address(url)
         self.url, self._timeout, self._verify = url, timeout, True if tls is None else tls
 
     def __call__(self, message: bytes) -> bytes:
@@ -67,6 +66,12 @@ class HttpExchange:
         raise ServerUnreachable(
             f"{self.url} answers with HTTP {status}", hint="is this a provisioning server's address?"
         )
+
+
+def check_address(url: str) -> None:
+    """Raises :class:`UsageError` for what cannot be a provisioning server's address."""
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url!r} is no address of a provisioning server", hint="give http://HOST:PORT/")
 
 
 def connect_to(first: str | None, local: Exchange, tls: ssl.SSLContext | None = None) -> Connect:
