@@ -87,7 +87,20 @@ class Block(wiring.Component):
             m.submodules[f"bank{i}"] = bank
 
         wiring.connect(m, wiring.flipped(self.rx), deframer.i)
-        wiring.connect(m, answer.o, framer.i)
+
+        # Who has the whole answer may send the request after next: it leaves when the bank for that is free, after the
+        # wiping of this one. (A UART waits for nobody: what comes before that would be lost.)
+        settled, complete = Signal(init=1), Signal()
+        with m.If(sequencer.waiting | self.booting):
+            m.d.sync += settled.eq(1)
+        with m.Elif(answer.i.valid & answer.i.ready & answer.i.payload.last):
+            m.d.sync += settled.eq(0)
+        m.d.comb += [
+            complete.eq(~answer.o.payload.last | settled),
+            framer.i.payload.eq(answer.o.payload),
+            framer.i.valid.eq(answer.o.valid & complete),
+            answer.o.ready.eq(framer.i.ready & complete),
+        ]
         wiring.connect(m, framer.o, wiring.flipped(self.tx))
         wiring.connect(m, wiring.flipped(self.entropy), sequencer.entropy)
         wiring.connect(m, fuses.macro, wiring.flipped(self.fuse))

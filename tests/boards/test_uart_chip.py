@@ -8,7 +8,8 @@ import pytest
 from fusequote.chip import Chip, Op
 from fusequote.chip.framing import encode
 from fusequote.chip.transport import open_port
-from fusequote.selftest import Outcome, run
+from fusequote.enclave.load import launch
+from fusequote.selftest import Outcome, material, run
 
 pytestmark = pytest.mark.rtl
 
@@ -46,3 +47,15 @@ def test_the_link_of_the_self_test(port):
     results = run(port, only=["link", "fuses"])
     assert not results.of(Outcome.FAILED)
     assert len(results.of(Outcome.PASSED)) == 10
+
+def test_the_window_holds_at_the_pins(port):
+    """Requests that follow answers at once are all heard, though a UART waits for nobody: nothing is NAKed."""
+    chip = chip_at(port)
+    sigstruct = material.sigstruct(material.image())
+    chip.fuse_manufacture(root_provisioning_key=material.RPK, device_id=material.DEVICE_ID, cpusvn=material.CPUSVN,
+                          provisioning_signers=(bytes(32), bytes(32)), lepubkeyhash=sigstruct.mrsigner)
+    chip.fuse_lock()
+    chip.reset()
+    chip = chip_at(port)
+    launch(chip, material.image().signed(sigstruct))
+    assert (chip.stats.naks, chip.stats.retries) == (0, 0)
