@@ -19,7 +19,7 @@ from fusequote.services.registry import Registry
 from fusequote.services.store import NonceBook, NonceState, Store
 from fusequote.services.tables import CredentialRow
 from pg import cluster  # noqa: F401
-from serving import Server, Siblings
+from serving import Server, Siblings, compiled_once
 from sqlalchemy import select
 
 CLIENTS = 4
@@ -79,7 +79,7 @@ def kill_again_and_again(home: Home, url: str | None, folder: Path, times: int, 
     registry = Registry(store, store_race.IDENTITY)
     gid = registry.create_group(store_race.Psvn())
     began = time.monotonic()
-    environment = {} if url is None else {"FUSEQUOTE_SERVE_STORE": url}
+    environment = (compiled_once(folder) if count > 1 else {}) | ({} if url is None else {"FUSEQUOTE_SERVE_STORE": url})
 
     def make(options: tuple[str, ...], wait: bool) -> Server:
         # No limit on these clients.
@@ -95,7 +95,10 @@ def kill_again_and_again(home: Home, url: str | None, folder: Path, times: int, 
                 while family.killed < times:
                     # Somewhere in the next few answers' work.
                     until = clients.answers + 1 + secrets.randbelow(20)
-                    while clients.answers < until and not any(future.done() for future in running):
+                    while clients.answers < until:
+                        for future in running:
+                            if future.done():
+                                future.result()
                         # Where nobody serves, those that start have the processor for themselves.
                         (clients.go.set if family.serving() else clients.go.clear)()
                         clients.stop.wait(0.002)

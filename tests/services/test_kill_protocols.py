@@ -32,7 +32,7 @@ from fusequote.services.provisioning_tables import Membership
 from fusequote.services.services import Services
 from fusequote.services.tables import CredentialRow, Device
 from pg import cluster  # noqa: F401
-from serving import Server, Siblings
+from serving import Server, Siblings, compiled_once
 from sqlalchemy import select
 
 SERVE = "import sys; from fusequote.cli import main; sys.argv[0] = 'fusequote'; sys.exit(main())"
@@ -73,7 +73,7 @@ class Load:
             count += 1
             with self._making:
                 name = f"{threading.get_ident():x}-{count}"
-                platform = Platform.manufacture(chip_url(self._home, name), home=self._home)
+                platform = Platform.manufacture(chip_url(self._home, name), home=self._home, services=self._services)
             with platform:
                 platform.provisioning_url = self._provisioning + "/"
                 for _ in range(2):
@@ -135,7 +135,7 @@ class Load:
 
 
 def kill_again_and_again(home: Home, url: str | None, folder: Path, times: int, siblings: int) -> Load:
-    environment = {} if url is None else {"FUSEQUOTE_SERVE_STORE": url}
+    environment = (compiled_once(folder) if siblings > 1 else {}) | ({} if url is None else {"FUSEQUOTE_SERVE_STORE": url})
     services = Services(home, url)
     began = time.monotonic()
 
@@ -155,7 +155,10 @@ def kill_again_and_again(home: Home, url: str | None, folder: Path, times: int, 
                 while (count := sum(family.killed for family in families)) < times:
                     until = load.answers + 1 + secrets.randbelow(12)
                     # The revoking client ends of itself when it has no quotes left.
-                    while load.answers < until and not any(future.done() and future.exception() for future in running):
+                    while load.answers < until:
+                        for future in running:
+                            if future.done():
+                                future.result()
                         # Where nobody serves, those that start have the processor for themselves.
                         (load.go.set if all(family.serving() for family in families) else load.go.clear)()
                         load.stop.wait(0.002)
