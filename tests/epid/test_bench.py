@@ -1,11 +1,13 @@
 """`fusequote bench epid`: every operation is there, for every back end, and the table goes where it is told."""
 
 import json
+import os
 
 import pytest
 import typer
 from fusequote.cli.document import MarkedDocument
 from fusequote.cli.settings import Settings, use
+from fusequote.epid import bench
 from fusequote.epid.arithmetic import available
 from fusequote.epid.bench import Row, Shared, command, measure
 from fusequote.epid.benchtables import AIMS, HEAD, aims, markdown, tables
@@ -21,7 +23,7 @@ def test_all_operations_are_measured(tmp_path):
         assert what in names
     assert all(0 < row.least <= row.low <= row.median <= row.high and row.wall > 0 for row in rows)
     assert heard == list(range(1, len(rows) + 1))
-    assert all(s.one > 0 and s.all > 0 and s.processors > 1 for s in shared)
+    assert all(s.one > 0 and s.all > 0 and 1 <= s.possible <= s.processors for s in shared)
     document = tmp_path / "performance.md"
     begin, end = (f"<!-- fusequote bench epid: {word} -->" for word in ("begin", "end"))
     document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
@@ -37,40 +39,41 @@ def test_all_operations_are_measured(tmp_path):
 
 def test_shares_are_compared_on_one_processor_and_on_all(monkeypatch):
     """Both times are of the same work, and the process may use all processors again afterwards."""
-    import os
-
-    from fusequote.epid import bench
-
-    everywhere = os.sched_getaffinity(0)
-    seen, arithmetic = [], bench.load(available()[0])
-    measured = bench.Bench(arithmetic, 0.01, 20)
+    everywhere, seen = os.sched_getaffinity(0), []
+    arithmetic = bench.load(available()[0])
     monkeypatch.setattr(bench, "SHARED_RUNS", 2)
-    work = measured._with_sigrl
-    monkeypatch.setattr(measured, "_with_sigrl", lambda n: [lambda: (seen.append(os.sched_getaffinity(0)), n)] * 2)
-    shared = list(measured.shared())
-    assert work(1) and os.sched_getaffinity(0) == everywhere
+    real = bench.Bench._with_sigrl
+
+    def watched(self, size):
+        def watch(call):
+            return lambda: (seen.append((size, len(os.sched_getaffinity(0)))), call())
+
+        return [watch(call) for call in real(self, size)]
+
+    monkeypatch.setattr(bench.Bench, "_with_sigrl", watched)
+    shared = list(bench.Bench(arithmetic, 0.01, 40).shared())
+    assert os.sched_getaffinity(0) == everywhere
     if not arithmetic.parallel or len(everywhere) == 1:
         assert not shared
         return
-    assert [s.what for s in shared] == ["sign, SigRL of 20", "verify, SigRL of 20"]
-    assert [len(processors) for processors in seen] == [1, len(everywhere)] * 4
+    assert [s.what for s in shared] == ["sign, SigRL of 40", "verify, SigRL of 40"]
+    assert seen == [(40, 1), (40, len(everywhere))] * 4
 
 
 def test_aims_are_per_entry():
     def row(back_end, what, seconds):
         return Row(back_end, what, 3, seconds, seconds, seconds, seconds / 2, seconds, 1.0)
 
-    rows = [row("c", "sign", 1e-3), row("c", "sign, SigRL of 100", 1.0)]
-    rows += [row("c", "sign, SigRL of 100, one processor", 0.021)]
+    rows = [row("c", "sign", 1e-3), row("c", "sign, SigRL of 100", 1.0), row("c", "sign, SigRL of 10", 0.003)]
     rows += [row("c", "verify", 1e-3), row("c", "verify, PrivRL of 1,000", 0.041), row("int", "sign", 4e-3)]
     found = {(name, what): (median, least) for name, what, _, median, least in aims(rows)}
     assert found["c", "SigRL entry, to prove"] == pytest.approx((2e-4, 1e-4))
     assert found["c", "PrivRL entry"] == pytest.approx((4e-5, 2e-5))
     assert found["int", "sign"] == (4e-3, 2e-3)
     assert set(found) <= {(name, what) for name, what, _ in AIMS} and len(found) == 5
-    shown = {title: cells for title, _, cells in tables(rows, [Shared("c", "sign", 2, 0.4, 0.2)])}
+    shown = {title: cells for title, _, cells in tables(rows, [Shared("c", "sign", 2, 0.4, 0.25, 1.9)])}
     assert shown[next(title for title in shown if "aimed" in title)][0][-2:] == ("83 %", "42 %")
-    assert shown[next(title for title in shown if "all 2" in title)][0][-1] == "2.00"
+    assert shown[next(title for title in shown if "all 2" in title)][0][-2:] == ("1.60", "1.90")
 
 
 def test_command(capsys):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import statistics
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -32,8 +33,9 @@ from fusequote.epid.params import G1_GENERATOR, G2_GENERATOR
 SIZES = (0, 1, 10, 100, 1_000, 10_000)
 #: SigRL on which one processor and all of them are compared, and how often each runs.
 SHARED_SIZE, SHARED_RUNS = 1_000, 20
-#: SigRL whose entries are timed on one processor alone, and what is added to its rows' names.
-ENTRY_SIZE, ALONE = 100, ", one processor"
+#: SigRL from which the time of an entry is taken: one processor does all of it, and runs are so short that others on
+#: the machine leave some of them alone.
+ENTRY_SIZE = 10
 PRIVRL_SIZE = 1_000
 
 
@@ -57,13 +59,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Shared:
-    """The least time, by the clock on the wall, of an operation on one processor and on all of them, in seconds."""
+    """The least time, by the clock on the wall, of an operation on one processor and on all of them, in seconds.
+
+    ``possible`` is the gain by processor times, which others on the machine leave alone: all of it, in relation to the
+    busiest thread's part and whatever the interpreter's lock keeps from going side by side.
+    """
 
     back_end: str
     what: str
     processors: int
     one: float
     all: float
+    possible: float
 
 
 def _measure(call: Callable[[], object], seconds: float) -> list[tuple[float, float]]:
@@ -141,9 +148,6 @@ class Bench:
                 sign, verify = self._with_sigrl(size)
                 yield f"sign, SigRL of {size:,}", sign
                 yield f"verify, SigRL of {size:,}", verify
-                if size == ENTRY_SIZE and hasattr(os, "sched_setaffinity"):
-                    yield f"sign, SigRL of {size:,}{ALONE}", partial(_on, _one(), sign)
-                    yield f"verify, SigRL of {size:,}{ALONE}", partial(_on, _one(), verify)
 
     def _with_sigrl(self, size: int) -> tuple[Callable[[], object], Callable[[], object]]:
         """To sign and, after that, to verify what was signed last."""
@@ -167,20 +171,47 @@ class Bench:
         size = min(SHARED_SIZE, self.largest)
         if not self.a.parallel or cores() == 1 or size <= CHUNK or not hasattr(os, "sched_setaffinity"):
             return
-        everywhere = os.sched_getaffinity(0)
-        for what, call in zip(("sign", "verify"), self._with_sigrl(size), strict=True):
-            least = {}
-            for processors in (_one(), everywhere) * SHARED_RUNS:
-                start = time.perf_counter()
+        everywhere, least, possible = os.sched_getaffinity(0), {}, {}
+        meter = _Meter(self.a.g1_batch)
+        bench = Bench(_Metered(self.a, meter), self.seconds, self.largest)
+        for what, call in zip(("sign", "verify"), bench._with_sigrl(size), strict=True):
+            for processors in ({min(everywhere)}, everywhere) * SHARED_RUNS:
+                key = what, len(processors)
+                meter.spent.clear()
+                start, cpu = time.perf_counter(), time.process_time()
                 _on(processors, call)
-                spent = time.perf_counter() - start
-                least[len(processors)] = min(spent, least.get(len(processors), spent))
+                elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu
+                least[key] = min(elapsed, least.get(key, elapsed))
+                alone = cpu - sum(meter.spent.values()) + max(meter.spent.values())
+                possible[key] = max(cpu / alone, possible.get(key, 0.0))
+            n = len(everywhere)
             name = f"{what}, SigRL of {size:,}"
-            yield Shared(self.a.name, name, len(everywhere), least[1], least[len(everywhere)])
+            yield Shared(self.a.name, name, n, least[what, 1], least[what, n], possible[what, n])
 
 
-def _one() -> set[int]:
-    return {min(os.sched_getaffinity(0))}
+class _Meter:
+    """Calls through, and adds up the processor time of each thread in it."""
+
+    def __init__(self, call: Callable):
+        self._call = call
+        self.spent: dict[int, float] = defaultdict(float)
+
+    def __call__(self, *arguments):
+        start = time.thread_time()
+        try:
+            return self._call(*arguments)
+        finally:
+            self.spent[threading.get_ident()] += time.thread_time() - start
+
+
+class _Metered:
+    """A back end whose sums go through a meter."""
+
+    def __init__(self, arithmetic: Arithmetic, meter: _Meter):
+        self._arithmetic, self.g1_batch = arithmetic, meter
+
+    def __getattr__(self, name: str):
+        return getattr(self._arithmetic, name)
 
 
 def _on(processors: set[int], call: Callable[[], object]) -> None:
@@ -250,7 +281,7 @@ def command(
 
     settings, names = current(), back_end or list(available())
     document = None if write is None else MarkedDocument(write, "epid")
-    total = len(names) * (15 + 2 * sum(size <= largest for size in SIZES) + 2 * (largest >= ENTRY_SIZE))
+    total = len(names) * (15 + 2 * sum(size <= largest for size in SIZES))
     with progress("measuring", settings) as bar:
         rows, shared = measure(names, seconds, largest, lambda done: bar(done, total))
     if document is not None:

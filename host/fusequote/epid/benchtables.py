@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fusequote.epid.bench import ALONE, ENTRY_SIZE, PRIVRL_SIZE, SHARED_RUNS, Row, Shared
+from fusequote.epid.bench import ENTRY_SIZE, PRIVRL_SIZE, SHARED_RUNS, Row, Shared
 
 HEAD = ("back end", "operation", "median", "quartiles", "least", "wall", "pairings", "runs")
 AIMS_HEAD = ("back end", "operation", "aim", "median", "least", "median of aim", "least of aim")
-SHARED_HEAD = ("back end", "operation", "on one", "on all", "gain")
+SHARED_HEAD = ("back end", "operation", "on one", "on all", "gain", "gain by processor time")
 #: Milliseconds that an operation may take on one processor.
 AIMS = (
     ("c", "sign", 1.2),
@@ -45,8 +45,8 @@ def aims(rows: Sequence[Row]) -> Iterator[tuple[str, str, float, float, float]]:
         own = {row.what: row for row in rows if row.back_end == name}
         found = {row.what: (row.median, row.least) for row in own.values()}
         for entry, long, short, size in (
-            ("SigRL entry, to prove", f"sign, SigRL of {ENTRY_SIZE:,}{ALONE}", "sign", ENTRY_SIZE),
-            ("SigRL entry, to verify", f"verify, SigRL of {ENTRY_SIZE:,}{ALONE}", "verify", ENTRY_SIZE),
+            ("SigRL entry, to prove", f"sign, SigRL of {ENTRY_SIZE:,}", "sign", ENTRY_SIZE),
+            ("SigRL entry, to verify", f"verify, SigRL of {ENTRY_SIZE:,}", "verify", ENTRY_SIZE),
             ("PrivRL entry", f"verify, PrivRL of {PRIVRL_SIZE:,}", "verify", PRIVRL_SIZE),
         ):
             if long in found and short in found:
@@ -65,7 +65,10 @@ def tables(rows: Sequence[Row], shared: Sequence[Shared]) -> Iterator[Table]:
         yield "What was aimed at, milliseconds on one processor", AIMS_HEAD, aimed
     if shared:
         how = f"least of {SHARED_RUNS} in turn, milliseconds by the clock"
-        lines = [(s.back_end, s.what, milliseconds(s.one), milliseconds(s.all), f"{s.one / s.all:.2f}") for s in shared]
+        lines = []
+        for s in shared:
+            gains = f"{s.one / s.all:.2f}", f"{s.possible:.2f}"
+            lines.append((s.back_end, s.what, milliseconds(s.one), milliseconds(s.all), *gains))
         yield f"SigRL work on one processor and on all {shared[0].processors}: {how}", SHARED_HEAD, lines
 
 
