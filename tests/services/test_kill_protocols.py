@@ -135,7 +135,9 @@ class Load:
 
 
 def kill_again_and_again(home: Home, url: str | None, folder: Path, times: int, siblings: int) -> Load:
-    environment = (compiled_once(folder) if siblings > 1 else {}) | ({} if url is None else {"FUSEQUOTE_SERVE_STORE": url})
+    environment = (compiled_once(folder) if siblings > 1 else {}) | (
+        {} if url is None else {"FUSEQUOTE_SERVE_STORE": url}
+    )
     services = Services(home, url)
     began = time.monotonic()
 
