@@ -11,7 +11,20 @@ import commands_shadow as ops
 import pytest
 from commands import CommandSource
 from commands_entry import NUMBERED
-from commands_make import MODE64, PT_SECS, le, manufacture, secinfo, secs
+from commands_make import (
+    KSS,
+    MODE64,
+    MRSIGNERS,
+    PROVISIONKEY,
+    PT_SECS,
+    keyrequest,
+    le,
+    maced,
+    manufacture,
+    patched,
+    secinfo,
+    secs,
+)  # fmt: skip
 from commands_rsa import ENTRY_KEYS, entry_chunk
 from conftest import CACHE, MAX_CONTENTS, ROOT
 from fusequote.chip import framing
@@ -19,8 +32,9 @@ from fusequote.chip.fusefile import FuseFile
 from fusequote_sim import coverage
 from fusequote_sim.build import build
 from fusequote_sim.process import SimulatedChip
-from model_driver import Driver, einit_body, launch
+from model_driver import Driver, einit_body, enter, launch
 from model_driver import build as build_enclave
+from test_model_einit import CPUSVN, Launcher
 
 sys.path.append(str(ROOT / "tests" / "hdl"))
 
@@ -34,6 +48,8 @@ STATES = {"sequencer": 13, "framer": 3}
 #: In the answer to IDENTIFY: life cycle, whether enclaves can be made, cause of the last boot.
 LIFE_CYCLE, READY, CAUSE = 22, 56, 57
 WATCHDOG = 2
+#: KEYNAME
+SEAL = 4
 NAK_BAD_FRAME, NAK_TOO_LONG = bytes.fromhex("80000340"), bytes.fromhex("80000440")
 
 
@@ -83,6 +99,15 @@ def random_stream(chip, seed, commands, **options):
         source.observe(answer)
 
 
+def locked(chip, **options):
+    """A driver of a chip that is blank now, and then locked."""
+    driver = Driver(chip)
+    driver.do(ops.FUSE_MANUFACTURE, manufacture(**options))
+    driver.do(ops.FUSE_LOCK)
+    driver.do(ops.RESET)
+    return driver
+
+
 def every_life_cycle(chip):
     """From blank to locked, LEPUBKEYHASH locked as well; who it says it is at each step."""
     driver = Driver(chip)
@@ -93,22 +118,40 @@ def every_life_cycle(chip):
     assert identity(chip)[LIFE_CYCLE] == 2
     driver.do(ops.RESET)
     assert identity(chip)[READY] == 1
-    # AVX-512 wants AVX; both are good.
-    for xfrm, status in ((0xE3, "FAULT_GP"), (0xE7, "SUCCESS")):
-        assert driver.status(ops.ECREATE, secinfo(PT_SECS) + secs(flags=MODE64, xfrm=xfrm)) == status
 
 
-def two_entry_keys(chip):
-    """A second page that names an entry key spoils an enclave."""
-    driver = Driver(chip)
-    driver.do(ops.FUSE_MANUFACTURE, manufacture())
-    driver.do(ops.FUSE_LOCK)
-    driver.do(ops.RESET)
-    enclave = launch(driver, entry_key=ENTRY_KEYS[0])
-    driver.do(ops.EREMOVE, enclave.handle)
+def refused_enclaves(chip):
+    """AVX-512 without AVX, CET fields without CET, somebody else's PROVISIONKEY, and a second page that names an entry
+    key."""
+    driver = locked(chip)
+    for source, status in (({"xfrm": 0xE3}, "FAULT_GP"), ({"xfrm": 0xE7}, "SUCCESS"), ({"cet": 1}, "FAULT_GP")):
+        assert driver.status(ops.ECREATE, secinfo(PT_SECS) + secs(**source)) == status
+    enclave = build_enclave(driver, flags=MODE64 | PROVISIONKEY)
+    driver.do(ops.SET_LEPUBKEYHASH, MRSIGNERS[1])
+    assert driver.status(ops.EINIT, einit_body(enclave, 3)) == "SGX_INVALID_ATTRIBUTE"
+    assert driver.status(ops.EINIT, einit_body(enclave, 1)) == "SUCCESS"
     enclave = build_enclave(driver, entry_key=ENTRY_KEYS[0])
     driver.do(ops.EEXTEND, enclave.handle + le(enclave.tcs + 0x1000, 8) + b"\1" + entry_chunk(ENTRY_KEYS[1]))
     assert driver.status(ops.EINIT, einit_body(enclave)) == "SGX_INVALID_MEASUREMENT"
+
+
+def launch_tokens_and_key_policies(chip):
+    """A launch enclave's token, good and bad; sealing keys under policies."""
+    driver = locked(chip)
+    launcher = Launcher(driver)
+    token = launcher.token()
+    good = maced(token, launcher.key)
+    for made, status in (
+        (patched(good, 288, bytes([good[288] ^ 1])), "SGX_INVALID_EINITTOKEN"),
+        (patched(good, 192, b"\xff" * 16), "SGX_INVALID_CPUSVN"),
+        (maced(patched(token, 64, bytes(32)), launcher.key), "SGX_INVALID_MEASUREMENT"),
+        (good, "SUCCESS"),
+    ):
+        assert launcher.einit(made) == status
+    enclave = launch(driver, flags=MODE64 | KSS, configid=b"c" * 64, configsvn=9)
+    ticket = enter(driver, enclave)
+    keys = {driver.do(ops.EGETKEY, ticket + keyrequest(SEAL, policy=policy, cpusvn=CPUSVN)) for policy in (2, 0x3F)}
+    assert len(keys) == 2
 
 
 def nothing_runs(chip):
@@ -160,7 +203,7 @@ def scenes(program, folder):
     yield Counting(program, noise="stalls"), the_watchdog
     yield Counting(program, noise="fails"), nothing_runs
     yield Counting(program, fuses=unreadable_fuses(folder / "unreadable.fuses")), nothing_runs
-    for scene in (every_life_cycle, two_entry_keys, damaged_frames):
+    for scene in (every_life_cycle, refused_enclaves, launch_tokens_and_key_policies, damaged_frames):
         yield Counting(program, seed=scene.__name__), scene
 
 
