@@ -21,6 +21,7 @@ from fusequote_hdl.block import Block
 from fusequote_hdl.engines.aes import AES128
 from fusequote_hdl.engines.cmac import CMAC
 from fusequote_hdl.engines.entropy import RingEntropy
+from fusequote_hdl.engines.p256 import P256Sign
 from fusequote_hdl.engines.rsa import RsaCheck
 from fusequote_hdl.engines.sha256 import SHA256
 from fusequote_hdl.fuses import Fuses
@@ -60,6 +61,7 @@ PARTS = {
     "keybox": Part("key box, with its CMAC", (KeyBox,)),
     "sha256": Part("SHA-256", (SHA256,)),
     "rsa": Part("SIGSTRUCT's RSA check, one multiplier", (RsaCheck,)),
+    "p256": Part("ECDSA P-256 signatures, one multiplier; in no block", (P256Sign,)),
     "entropy": Part("ring oscillators and health tests", (RingEntropy,)),
     "fuses": Part("who may use the fuses", (Fuses,)),
     "fuse macro": Part("the fuses themselves, blank", (FuseMacro,)),
