@@ -214,6 +214,19 @@ class TestSmall:
             placed.contents(text)
 
 
+    def test_a_switch_that_is_off_is_found_out(self, small):
+        if small.board.family != "ecp5":
+            pytest.skip("IceStorm's text has no names of switches")
+        placed = Placed(load(small.built.folder / "routed.json"), small.board.family)
+        text = small.built.text.read_text()
+        switch = re.search(r"arc: [ABCD]\d \w+\n", text)[0]
+        with pytest.raises(Unmodelled, match="which the bitstream does not"):
+            placed.contents(TEXTS["ecp5"](text.replace(switch, "", 1)))
+        start, end = switch.split()[:0:-1]
+        with pytest.raises(Unmodelled, match="which the netlist does not"):
+            placed.contents(TEXTS["ecp5"](text.replace(switch, f"{switch}arc: {end} {start}9\n", 1)))
+
+
 def a_table(built, family):
     """The place of a look-up table that is no fuse."""
     modules = json.loads((built.folder / "routed.json").read_text())["modules"].values()

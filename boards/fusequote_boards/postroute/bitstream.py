@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from fusequote.errors import FormatError
 
 from ..fusebits import AscText, ConfigText
 from ..fusemacro import RAM_BYTES
 
 __all__ = ["TEXTS", "Asc", "Config"]
+
+_TILE = re.compile(r"R(\d+)C(\d+)")
+_CLOCKS = re.compile(r":(CMUX_|[LRTB]MID_)")
 
 
 class Asc(AscText):
@@ -29,15 +35,6 @@ class Asc(AscText):
         start = self._section(name)
         return sum(int(line, 16) << 256 * i for i, line in enumerate(self._lines[start : start + 16]))
 
-    def cells(self) -> dict[str, list[str]]:
-        """Logic tiles by "X Y", with the 20 bits of each of their eight cells."""
-        found = {}
-        for line, at in self._at.items():
-            if line.startswith(".logic_tile "):
-                rows = [row[self.COLUMN : self.COLUMN + self.WIDTH] for row in self._lines[at + 1 : at + 17]]
-                found[line.removeprefix(".logic_tile ")] = [rows[i] + rows[i + 1] for i in range(0, 16, 2)]
-        return found
-
 
 class Config(ConfigText):
     """Trellis' text of an ECP5's bitstream. A table that it does not name is all ones, a block RAM all zeros."""
@@ -47,6 +44,19 @@ class Config(ConfigText):
 
     def ram(self, place: str) -> bytes:
         return super().ram(place) if f".bram_init {place}" in self._at else bytes(RAM_BYTES)
+
+    def arcs(self) -> Iterator[tuple[tuple[int, int], str, str]]:
+        """The switches that are on: column and row of the tile, wire from and wire to. Not those of the tiles in the
+        middle that hand clocks out: they are named otherwise.
+        """
+        place = None
+        for line in self._lines:
+            if line.startswith(".tile "):
+                tile = _TILE.search(line)
+                place = (int(tile[2]), int(tile[1])) if tile and not _CLOCKS.search(line) else None
+            elif line.startswith("arc: ") and place is not None:
+                end, start = line.split()[1:]
+                yield place, start, end
 
     def ram_value(self, place: str) -> int:
         """18432 bits of the block RAM with this number: words of 9 bits, the first in the lowest bits."""

@@ -138,6 +138,22 @@ class Ecp5(Family):
         x, y, letter, half = cell.pattern(self._PLACE)
         return text.table(f"R{y}C{x}:PLC2 SLICE{letter}.K{half}.INIT")
 
+    def check_wiring(self, text: Config) -> None:
+        """Every switch that is on in the bitstream is one that the netlist was routed through, and the other way round
+        for all kinds of switches that can be off.
+        """
+        used = {switch for route in self.netlist.routes.values() for switch in map(_switch, route)}
+        on = set(text.arcs())
+        strange = next(iter(on - used), None)
+        if strange is not None:
+            raise Unmodelled(f"the bitstream connects {strange[1]} to {strange[2]} at {strange[0]}, which "
+                             "the netlist does not", hint="the bitstream is of another build")
+        switchable = set(map(_kind, on))
+        lost = next((switch for switch in used - on if _kind(switch) in switchable), None)
+        if lost is not None:
+            raise Unmodelled(f"the netlist connects {lost[1]} to {lost[2]} at {lost[0]}, which the bitstream does not",
+                             hint="the bitstream is of another build")
+
     def routed(self, cell: Cell) -> dict[int, int]:
         x, y, letter, half = cell.pattern(self._PLACE)
         number = 2 * "ABCD".index(letter) + int(half)
@@ -153,3 +169,23 @@ class Ecp5(Family):
                 raise Unmodelled(f"the input {port} of {cell.name} has no route")
             routed["ABCD".index(match[1])] = pin
         return routed
+
+
+def _switch(route: tuple[str, str]) -> tuple[tuple[int, int], str, str]:
+    """A switch of nextpnr's ("X1/Y2/0_0_FROM", "0_-1_TO") as Trellis' text names it: ((1, 2), "FROM", "N1_TO")."""
+    x, y, start = route[0].split("/", 2)
+    return (int(x[1:]), int(y[1:])), _wire(start), _wire(route[1])
+
+
+def _wire(name: str) -> str:
+    """A wire of a tile so many columns and rows away."""
+    dx, dy, wire = name.split("_", 2)
+    column, row = int(dx), int(dy)
+    away = (f"N{-row}" if row < 0 else f"S{row}" if row else "") + (
+        f"W{-column}" if column < 0 else f"E{column}" if column else "")
+    return f"{away}_{wire}" if away else wire
+
+
+def _kind(switch: tuple[tuple[int, int], str, str]) -> tuple[str, str]:
+    """A switch without its numbers. Of a kind, all can be off or none."""
+    return re.sub(r"\d+", "#", switch[1]), re.sub(r"\d+", "#", switch[2])

@@ -108,6 +108,10 @@ class Family(ABC):
     def is_output(cell: Cell) -> bool:
         """Whether a pin's cell drives the pin."""
 
+    @abstractmethod
+    def check_wiring(self, text: Asc | Config) -> None:
+        """Raises :class:`Unmodelled` when the bitstream has another wiring than the netlist, where that can be told."""
+
     def input(self, cell: Cell, port: str, idle: str | None = None) -> str:
         """The expression for an input."""
         if (cell.name, port) in self.cuts:

@@ -115,6 +115,9 @@ class Ice40(Family):
         x, y, number = cell.pattern(r"X(\d+)/Y(\d+)/lc(\d)")
         return x, y, number
 
+    def check_wiring(self, text: Asc) -> None:
+        """Cannot be told: IceStorm's text has routing bits, and no names of what they connect."""
+
     def held(self, cell: Cell, text: Asc) -> int:
         return text.table(" ".join(self._place(cell)))
 

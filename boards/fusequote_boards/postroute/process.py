@@ -30,11 +30,12 @@ _PATIENCE = 10.0
 
 @contextlib.contextmanager
 def _handed_over(contents: bytes) -> Iterator[IO[bytes]]:
-    """A file without a name that holds ``contents``, read from its beginning."""
-    with tempfile.TemporaryFile() as file:
-        file.write(contents)
-        file.seek(0)
-        yield file
+    """The reading end of a pipe that holds ``contents`` (shorter than a pipe's buffer): they are keys."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as reader:
+        with open(writing, "wb") as writer:
+            writer.write(contents)
+        yield reader
 
 
 class PlacedChip:

@@ -50,6 +50,7 @@ class Placed:
 
     def contents(self, text: Asc | Config) -> Contents:
         """The fuses of a bitstream. All else in it must be what was placed: :class:`Unmodelled` when it is not."""
+        self.family.check_wiring(text)
         tables = ram = 0
         for cell in self.netlist.cells.values():
             made = self.family.instance(cell, text)
