@@ -221,10 +221,10 @@ class TestSmall:
         text = small.built.text.read_text()
         switch = re.search(r"arc: [ABCD]\d \w+\n", text)[0]
         with pytest.raises(Unmodelled, match="which the bitstream does not"):
-            placed.contents(TEXTS["ecp5"](text.replace(switch, "", 1)))
+            placed.verilog(TEXTS["ecp5"](text.replace(switch, "", 1)))
         start, end = switch.split()[:0:-1]
         with pytest.raises(Unmodelled, match="which the netlist does not"):
-            placed.contents(TEXTS["ecp5"](text.replace(switch, f"{switch}arc: {end} {start}9\n", 1)))
+            placed.verilog(TEXTS["ecp5"](text.replace(switch, f"{switch}arc: {end} {start}9\n", 1)))
 
 
 def a_table(built, family):

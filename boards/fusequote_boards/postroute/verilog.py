@@ -50,7 +50,6 @@ class Placed:
 
     def contents(self, text: Asc | Config) -> Contents:
         """The fuses of a bitstream. All else in it must be what was placed: :class:`Unmodelled` when it is not."""
-        self.family.check_wiring(text)
         tables = ram = 0
         for cell in self.netlist.cells.values():
             made = self.family.instance(cell, text)
@@ -61,7 +60,10 @@ class Placed:
         return Contents(tables, ram)
 
     def verilog(self, text: Asc | Config) -> str:
-        """The module. ``text`` is the design's bitstream, with any fuses."""
+        """The module. ``text`` is what the design's bitstream was packed of, with any fuses: one that was unpacked has
+        other names for switches of the same bits. Raises :class:`Unmodelled` for another design's.
+        """
+        self.family.check_wiring(text)
         return "\n".join(self._lines(text)) + "\n"
 
     def _lines(self, text: Asc | Config) -> Iterator[str]:
