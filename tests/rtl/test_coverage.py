@@ -152,6 +152,8 @@ def launch_tokens_and_key_policies(chip):
     ticket = enter(driver, enclave)
     keys = {driver.do(ops.EGETKEY, ticket + keyrequest(SEAL, policy=policy, cpusvn=CPUSVN)) for policy in (2, 0x3F)}
     assert len(keys) == 2
+    for keyname, status in ((0, "SGX_INVALID_ATTRIBUTE"), (9, "SGX_INVALID_KEYNAME")):
+        assert driver.status(ops.EGETKEY, ticket + keyrequest(keyname)) == status
 
 
 def nothing_runs(chip):
