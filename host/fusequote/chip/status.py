@@ -232,8 +232,8 @@ _AT: dict[tuple[int, int], tuple[str, str | None]] = {
         "EINITTOKEN_KEY is for the signer in LEPUBKEYHASH, PROVISIONKEY for the two signers in the fuses",
     ),
     (Op.EINIT, Status.SGX_INVALID_MEASUREMENT): (
-        "what the chip measured is not ENCLAVEHASH of the SIGSTRUCT (or MRENCLAVE or MRSIGNER of the token), or the image "
-        "names two entry keys",
+        "what the chip measured is not ENCLAVEHASH of the SIGSTRUCT (or MRENCLAVE or MRSIGNER of the token), or the "
+        "image names two entry keys",
         _WRONG_SIGSTRUCT,
     ),
     (Op.EINIT, Status.SGX_INVALID_CPUSVN): (

@@ -14,7 +14,7 @@ SCHEMA = "fusequote/description/1"
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="REPORT, QUOTE, SIGSTRUCT, SGXS, .signed.so, recording, KEYREQUEST, ...")],
+    file: Annotated[Path, typer.Argument(help="REPORT, QUOTE, SIGSTRUCT, SGXS, .signed.so, recording, list, ...")],
     kind: Annotated[
         str | None, typer.Option(metavar="WORD", help="What it should be, instead of recognising it.")
     ] = None,
