@@ -278,6 +278,30 @@ def test_struck_at_any_moment_nothing_stays(how):
     assert {(0, 0), (1, 1)} <= seen
 
 
+def test_nothing_stays_of_a_signature():
+    """When it is given, all of the simulator's state but `done` is that of an engine that never signed."""
+    program = short(Instruction(Kind.MUL_N, 9, _KEY, _NONCE), Instruction(Kind.LOOK, 0, _NONCE),
+                    Instruction(Kind.LOAD, 9, 0), Instruction(Kind.SUB_P, 10, _KEY, _NONCE))
+
+    def outcome(count):
+        dut = P256Sign(program)
+
+        async def worker(ctx):
+            await ctx.tick().until(dut.idle)
+            for number in range(1, count + 1):
+                await feed(ctx, dut, number, P - 1, P - number)
+                await answer(ctx, dut)
+                for port in (dut.key, dut.nonce, dut.load):
+                    ctx.set(port.payload, 0)
+                await ctx.tick().until(dut.idle)
+            assert ctx.get(dut.done) == bool(count)
+
+        return state_of(simulate(dut, worker))
+
+    fresh, used = outcome(0), outcome(2)
+    assert {name for name in fresh if fresh[name] != used[name]} == {"done"}
+
+
 def test_ports_take_their_turn():
     dut = P256Sign(short())
 

@@ -172,7 +172,7 @@ class FieldAlu(wiring.Component):
             at.judge.eq(at.settled),
         ]
         with m.If(at.rest):
-            m.d.sync += [compare.eq(is_check), correct.eq(0), multiplying.eq(is_mul)]
+            m.d.sync += [compare.eq(is_check), correct.eq(0), multiplying.eq(is_mul), carried.eq(0), remedy.eq(0)]
         with m.If(at.judge):
             m.d.sync += [compare.eq(~compare & ~over), correct.eq(compare & ~over), multiplying.eq(0)]
             with m.If(compare):
