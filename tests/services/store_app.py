@@ -24,6 +24,8 @@ from sqlalchemy import select
 
 #: How large x is drawn: small enough to be drawn twice now and then.
 X_BITS = 12
+#: Of its nonces: longer than any test.
+LIFETIME = datetime.timedelta(hours=10)
 
 
 def groups_of_worker() -> int:
@@ -43,7 +45,7 @@ def die_once(marker: str) -> int:
 def create_app(context: ServiceContext) -> FastAPI:
     app = new_application("store", "1", "The store over HTTP.")
     store, registry = context.services.store, context.services.registry
-    nonces = NonceBook(store, "test", datetime.timedelta(minutes=10))
+    nonces = NonceBook(store, "test", LIFETIME)
 
     @app.post("/group")
     def group() -> dict[str, str]:

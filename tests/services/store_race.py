@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import secrets
 
 from fusequote.arch import Psvn
@@ -10,11 +9,10 @@ from fusequote.epid import PrivRl
 from fusequote.services.derivation import ProvisioningIdentity
 from fusequote.services.registry import Registry
 from fusequote.services.store import NonceBook, NonceState, Store
-from store_app import _issue
+from store_app import LIFETIME, _issue
 
 KEY = bytes(32)
 IDENTITY = ProvisioningIdentity(b"s" * 32, 1)
-LIFETIME = datetime.timedelta(minutes=10)
 NONCES = [b"nonce %d" % number for number in range(12)]
 REVOCATIONS = 5
 
