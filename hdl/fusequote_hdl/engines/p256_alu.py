@@ -114,14 +114,15 @@ class FieldAlu(wiring.Component):
         m = Module()
         m.submodules.left, m.submodules.right = self.left, self.right
         at = Signal(_State, init={"rest": 1})
-        is_mul, is_sub, is_load, is_check = (Signal(name=f"is_{op.name.lower()}") for op in (
-            Operation.MUL, Operation.SUB, Operation.LOAD, Operation.CHECK))
-        m.d.comb += [
-            is_mul.eq(self.operation == Operation.MUL),
-            is_sub.eq(self.operation == Operation.SUB),
-            is_load.eq(self.operation == Operation.LOAD),
-            is_check.eq(self.operation == Operation.CHECK),
-        ]
+        start_mul, start_sub, start_check = (self.operation == operation for operation in (
+            Operation.MUL, Operation.SUB, Operation.CHECK))
+        # What it is, from registers: a program's memory is too slow to be at the multiplier's door in the same cycle.
+        is_sub, is_load, is_check, by_n = Signal(), Signal(), Signal(), Signal()
+        with m.If(at.rest):
+            m.d.sync += [
+                is_sub.eq(start_sub), is_load.eq(self.operation == Operation.LOAD), is_check.eq(start_check),
+                by_n.eq(self.by_n),
+            ]
         compare, correct = Signal(), Signal()  # which of the passes; neither: the operation itself
         multiplying = Signal()
         carried, remedy = Signal(), Signal()   # out of the operation itself; the last pass has M, not 0
@@ -159,20 +160,20 @@ class FieldAlu(wiring.Component):
         ]
         m.d.sync += [
             at.rest.eq((at.rest & ~self.start) | self.done),
-            at.run.eq((at.rest & self.start & is_mul) | (at.run & ~hold & ~products_end) | at.last),
+            at.run.eq((at.rest & self.start & start_mul) | (at.run & ~hold & ~products_end) | at.last),
             at.wait.eq(hold),
             at.reduce.eq(at.wait),
             at.keep.eq(at.reduce),
             at.last.eq(at.keep),
             at.ahead.eq(products_end),
-            at.line.eq((at.rest & self.start & ~is_mul) | (at.line & ~i.all()) | again),
+            at.line.eq((at.rest & self.start & ~start_mul) | (at.line & ~i.all()) | again),
             at.tail.eq((at.line & i.all()) | at.ahead),
             at.settle.eq(at.tail),
             at.settled.eq(at.settle),
             at.judge.eq(at.settled),
         ]
         with m.If(at.rest):
-            m.d.sync += [compare.eq(is_check), correct.eq(0), multiplying.eq(is_mul), carried.eq(0), remedy.eq(0)]
+            m.d.sync += [compare.eq(start_check), correct.eq(0), multiplying.eq(start_mul), carried.eq(0), remedy.eq(0)]
         with m.If(at.judge):
             m.d.sync += [compare.eq(~compare & ~over), correct.eq(compare & ~over), multiplying.eq(0)]
             with m.If(compare):
@@ -195,7 +196,7 @@ class FieldAlu(wiring.Component):
         own, modulus = Signal(), Signal(5)
         m.d.comb += [
             own.eq(~(side | compare | correct)),
-            modulus.eq(Mux(self.by_n, Const(Register.N, 5), Const(Register.P, 5))),
+            modulus.eq(Mux(by_n, Const(Register.N, 5), Const(Register.P, 5))),
             self.word.eq(i),
             self.read_data.eq(self.left.read_data),
             self.left.read_en.eq(reading | self.read_en),
@@ -212,10 +213,10 @@ class FieldAlu(wiring.Component):
         # ---- Multiplier, adder, sum ---------------------------------------------------------------------------
         product, pair = Signal(2 * _WORD, reset_less=True), Signal(_WORD + 1, reset_less=True)
         invert, mask, term = Signal(), Signal(), Signal(_WORD)
-        factor = Mux(self.by_n, -pow(N, -1, 1 << _WORD) % (1 << _WORD), -pow(P, -1, 1 << _WORD) % (1 << _WORD))
+        factor = Mux(by_n, -pow(N, -1, 1 << _WORD) % (1 << _WORD), -pow(P, -1, 1 << _WORD) % (1 << _WORD))
         m.d.comb += [
-            invert.eq(~at.rest & (compare | (is_sub ^ correct))),
-            mask.eq(Mux(correct, remedy, ~is_load | at.rest)),
+            invert.eq(compare | (is_sub ^ correct)),
+            mask.eq(Mux(correct, remedy, ~is_load)),
             term.eq((self.right.read_data & mask.replicate(_WORD)) ^ invert.replicate(_WORD)),
         ]
         m.d.sync += [
@@ -228,7 +229,7 @@ class FieldAlu(wiring.Component):
         m.d.comb += addend.eq(Mux(reading_2, Mux(multiplying, product, pair), 0))
         with m.If(at.rest | at.judge):
             # The carry into the next pass: 1 where it subtracts.
-            subtracts = Mux(at.rest, is_sub | is_check, Mux(compare, ~is_sub, 1))
+            subtracts = Mux(at.rest, start_sub | start_check, Mux(compare, ~is_sub, 1))
             m.d.sync += total.eq(subtracts << _WORD)
         with m.Else():
             m.d.sync += total.eq(Mux(move_2, total >> _WORD, total) + addend)
