@@ -41,7 +41,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 BUILDS = Path(__file__).parents[2] / "build" / "test-cache" / "boards"
-SMALL = [pytest.param("icebreaker", marks=pytest.mark.pnr), pytest.param("ulx3s-12f", marks=pytest.mark.pnr)]
+SMALL = [pytest.param(name, marks=[pytest.mark.pnr, pytest.mark.timeout(1800)]) for name in ("icebreaker", "ulx3s-12f")]
 BOARDS = [pytest.param(name, marks=[pytest.mark.pnr, pytest.mark.slow, pytest.mark.timeout(7200)])
           for name in ("icebreaker", "ulx3s-25f")]
 
