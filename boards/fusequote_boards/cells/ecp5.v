@@ -91,9 +91,9 @@ module DP16KD #(
     always @(posedge CLKB)
         if (RSTB) out_b <= 0;
         else if (selected_b && !(WEB && KEEP_B != 0)) out_b <= narrow(WIDTH_B, ADB, words_b);
-    // A read of 36 bits has its lower half at port B.
-    assign DOB = out_b[17:0];
-    assign DOA = WIDTH_B == 36 ? out_b[35:18] : out_a[17:0];
+    // A read of 36 bits takes both outputs, the lower half at port A's.
+    assign DOB = WIDTH_B == 36 ? out_b[35:18] : out_b[17:0];
+    assign DOA = WIDTH_B == 36 ? out_b[17:0] : out_a[17:0];
 
     integer j;
     always @(posedge CLKA) begin
