@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fusequote.arch import KeyName, KeyPolicy, KeyRequest
@@ -9,11 +12,13 @@ from fusequote.chip.fusefile import FuseFileError
 from fusequote.chip.ops import Op
 from fusequote.enclave.signing import generate_signing_key
 from fusequote.ladder import Level, Stage, Talk
+from fusequote.ladder.certificates import Authority
 from fusequote.ladder.common import traced
 from fusequote.ladder.fuses import Fuses
 from fusequote.ladder.fuzz import fuzz
 from fusequote.ladder.memory import key_in_memory
 from fusequote.ladder.rung import Attack, Outcome, Rung
+from fusequote.ladder.signing_cpu import EngineSigningUnit, signature_holds
 from fusequote.ladder.telling import hexdump
 from fusequote.platform.sealing import SEAL_ATTRIBUTES, SEAL_MISC_MASK
 
@@ -115,3 +120,16 @@ def test_bytes_are_shown_short():
     talk.heading("A")
     talk.bytes("x", b"\1")
     assert talk.lines == ["A", "=", "      x            01"]
+
+
+@pytest.mark.rtl
+def test_the_engine_signs_for_a_cpu():
+    """The unit of `sim://`: the maker's certificate is for the key that the RTL signs with."""
+    maker = Authority("a maker")
+    cpu = EngineSigningUnit(maker, bytes(16), str(Path(__file__).parents[2] / "build" / "test-cache"))
+    digest = secrets.token_bytes(32)
+    signature = cpu.sign(digest)
+    assert signature_holds(cpu.certificate.public_key(), signature, digest)
+    assert not signature_holds(cpu.certificate.public_key(), signature, digest[1:] + digest[:1])
+    cpu.certificate.verify_directly_issued_by(maker.root)
+    assert cpu.cycles > 1_000_000

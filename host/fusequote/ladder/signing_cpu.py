@@ -1,10 +1,13 @@
 """A CPU that signs: the first two rungs' root of trust.
 
-:class:`SigningCpu` is all that they need of it: a P-256 engine in the block could take the place of the unit below.
+:class:`SigningCpu` is all that they need of it. There are two: the P-256 engine's RTL in Verilator, and a unit in
+software.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Protocol
 
 from cryptography import x509
@@ -15,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 
 from fusequote.ladder.certificates import Authority
 
-__all__ = ["EmulatedSigningUnit", "SigningCpu", "signature_holds"]
+__all__ = ["EmulatedSigningUnit", "EngineSigningUnit", "SigningCpu", "signature_holds"]
 
 
 class SigningCpu(Protocol):
@@ -45,6 +48,45 @@ class EmulatedSigningUnit:
     def sign(self, digest: bytes) -> bytes:
         """As :meth:`SigningCpu.sign`."""
         r, s = decode_dss_signature(self._key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256()))))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+class EngineSigningUnit:
+    """The signing unit of a CPU: the P-256 engine's RTL, simulated beside the chip.
+
+    ``cache`` is the folder for its build, by default in the home folder; ``on_progress`` is told its steps. Raises
+    :class:`ModuleNotFoundError` where the simulation is not installed; :meth:`sign` raises what the engine's process
+    raises.
+    """
+
+    where = (
+        "the P-256 engine's RTL in Verilator, beside the chip: its key is in this process, where a CPU has fuses; its "
+        "nonces are this system's"
+    )
+
+    def __init__(
+        self,
+        maker: Authority,
+        device_id: bytes,
+        cache: str | None = None,
+        on_progress: Callable[[str], None] | None = None,
+    ):
+        found = list(entry_points(group="fusequote.signing", name="p256"))
+        if not found:
+            raise ModuleNotFoundError("no signing engine is installed")
+        key = ec.generate_private_key(ec.SECP256R1())
+        private = key.private_numbers().private_value.to_bytes(32, "big")
+        self._unit = found[0].load()(private, cache=cache, on_progress=on_progress)
+        self.certificate = maker.certify(f"emulated CPU {device_id.hex()}", key.public_key())
+
+    @property
+    def cycles(self) -> int | None:
+        """Clock cycles of the last signature; None before it."""
+        return self._unit.cycles
+
+    def sign(self, digest: bytes) -> bytes:
+        """As :meth:`SigningCpu.sign`."""
+        r, s = self._unit.sign(digest)
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 

@@ -43,7 +43,7 @@ class Stage:
     """``scheme`` is ``model`` or ``sim``; ``cache`` the folder for builds of ``sim``. Close it in the end."""
 
     def __init__(self, home: Home, scheme: str = "model", cache: str | None = None):
-        self.home, self.scheme, self._cache = home, scheme, cache
+        self.home, self.scheme, self.cache = home, scheme, cache
         self.book, self.signers = RecordBook(home), Signers(home)
         self._computers: dict[str, Computer] = {}
         self._quoting: dict[str, Enclave] = {}
@@ -66,7 +66,7 @@ class Stage:
     def url(self, name: str) -> str:
         """Of the simulated chip of this name."""
         url = simulated_chip_url(self.home, self.scheme, name)
-        return f"{url}&cache={url_quote(self._cache, safe='/')}" if self.scheme == "sim" and self._cache else url
+        return f"{url}&cache={url_quote(self.cache, safe='/')}" if self.scheme == "sim" and self.cache else url
 
     def socket(self, name: str) -> Path:
         """Where the daemon of the computer of this name listens."""
