@@ -1,6 +1,6 @@
 """Single-port byte memories of the block."""
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, unsigned
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -50,9 +50,16 @@ class Ram(wiring.Component):
             # Two bytes a word: the low address bit picks the half, by nibble mask on writes.
             half = Signal()
             word = Signal(16)
-            m.d.comb += self.r_data.eq(word.word_select(half, 8))
-            with m.If(self.en & ~self.w_en):
-                m.d.sync += half.eq(self.addr[0])
+            # Its output is undefined once it has been written (the vendor's model says so): what was read is kept.
+            kept, written = Signal(8), Signal()
+            now = word.word_select(half, 8)
+            m.d.comb += self.r_data.eq(Mux(written, kept, now))
+            with m.If(self.en):
+                m.d.sync += written.eq(self.w_en)
+                with m.If(~self.w_en):
+                    m.d.sync += half.eq(self.addr[0])
+                with m.Elif(~written):
+                    m.d.sync += kept.eq(now)
             address = Signal(14)
             m.d.comb += address.eq(self.addr[1:])
             mask = Signal(4)
