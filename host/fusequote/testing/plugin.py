@@ -41,15 +41,16 @@ def _attestation_homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 def _attestation_world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _attestation_homes: dict[str, Any]
 ) -> Iterator[AttestationWorld]:
+    asked = _asked(request)  # before what takes time
+
     from fusequote.home import Home
     from fusequote.platform.signers import Signers
     from fusequote.services.services import Services
     from fusequote.testing.seeding import Seeding
     from fusequote.testing.service import MOMENT, AttestationWorld
 
-    asked = _asked(request)
-    seed = str(asked.get("seed") or request.config.getoption("attestation_seed") or request.config.getini(
-        "attestation_seed"))
+    config = request.config
+    seed = str(asked.get("seed") or config.getoption("attestation_seed") or config.getini("attestation_seed"))
     if seed not in _attestation_homes:
         home = Home(tmp_path_factory.mktemp("attestation-keys") / "home")
         with Seeding(request, seed).operation("keys"):
