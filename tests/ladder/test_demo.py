@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +27,13 @@ CHIPS = [
     pytest.param(f"sim://?cache={CACHE}", id="rtl", marks=RTL),
 ]
 RUN = "import sys; from fusequote.cli import main; sys.argv[0] = 'fusequote'; sys.exit(main())"
+
+
+@pytest.fixture
+def tmp_path():
+    """A short one: pytest's own, with xdist, is longer than the path of a Unix socket may be."""
+    with tempfile.TemporaryDirectory(prefix="fq") as folder:
+        yield Path(folder)
 
 
 def start(tmp_path, *arguments, **options):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -115,7 +115,7 @@ class CertificateAuthority:
         """From PKCS #8; raises EpidFormatError for anything that is not a P-256 key, or a wrong password."""
         try:
             key = serialization.load_pem_private_key(pem, password)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise EpidFormatError(f"EPID CA key: {error}") from None
         return cls(key)
 
