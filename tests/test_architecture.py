@@ -30,7 +30,7 @@ FLOORS = {
     "exchange": BASE | {"arch", "listening", "relying", "verdict"},
     "ratls": BASE | {"arch", "listening", "relying", "verdict"},
     # The pytest plugin, on top of the chain; nothing stands on it, for it holds what makes keys predictable.
-    "testing": BASE | {"arch", "chain", "epid", "home", "ladder", "platform", "reasons", "relying", "services",
+    "testing": BASE | {"arch", "chain", "chip", "epid", "home", "ladder", "platform", "reasons", "relying", "services",
                        "verdict"},
 }
 TOP = {"chain", "api", "story", "ladder", "cli"}

@@ -43,6 +43,8 @@ def _attestation_world(
 ) -> Iterator[AttestationWorld]:
     asked = _asked(request)  # before what takes time
 
+    # The noise of the chip: pyserial loads it by the URL, and what is loaded while randomness is seeded would miss it.
+    import fusequote.chip.entropy  # noqa: F401
     from fusequote.home import Home
     from fusequote.platform.signers import Signers
     from fusequote.services.services import Services
